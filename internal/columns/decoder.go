@@ -95,7 +95,7 @@ func (d *Decoder) Decode(value []byte) []contract.Reason {
 	if err := d.json.ObjBytes(d.onField); err != nil {
 		return d.refuse("", contract.RuleJSON, "must be well-formed JSON: "+err.Error())
 	}
-	if err := d.json.Skip(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err := d.json.Skip(); !errors.Is(err, io.EOF) {
 		return d.refuse("", contract.RuleJSON, "must be one JSON object with nothing behind it")
 	}
 	if d.deleted {

@@ -65,6 +65,7 @@ func TestRefusedRowsLeaveNoTraceAndSayEveryReason(t *testing.T) {
 		"array":               {`[1]`, []string{"json"}},
 		"two objects":         {good + good, []string{"json"}},
 		"garbage behind":      {good + `x}`, []string{"json"}},
+		"string begun behind": {good + `"x`, []string{"json"}},
 		"empty":               {``, []string{"json"}},
 		"empty object":        {`{}`, []string{"product_id:required", "customer_id:required", "seller_id:required", "quantity:required", "price_at_time:required", "purchased_at:required"}},
 		"zero quantity":       {`{"product_id":"a","customer_id":1,"seller_id":1,"quantity":0,"price_at_time":1,"purchased_at":"2020-01-01"}`, []string{"quantity:range"}},

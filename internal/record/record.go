@@ -1,0 +1,54 @@
+// Package record reads what the redpanda input says of a message: its place in Kafka.
+package record
+
+import (
+	"strconv"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/shop-connect/shop-connect/internal/columns"
+)
+
+// The metadata that the redpanda input gives every message.
+const (
+	metaTopic       = "kafka_topic"
+	metaPartition   = "kafka_partition"
+	metaOffset      = "kafka_offset"
+	metaTimestampMS = "kafka_timestamp_ms"
+)
+
+// Position returns a message's place in Kafka; ok is false for a message that comes from elsewhere.
+func Position(msg *service.Message) (pos columns.Position, ok bool) {
+	topic, found := msg.MetaGetImmut(metaTopic)
+	if !found {
+		return pos, false
+	}
+	if pos.Topic, ok = topic.(string); !ok {
+		return pos, false
+	}
+	partition, ok1 := integer(msg, metaPartition)
+	offset, ok2 := integer(msg, metaOffset)
+	millis, _ := integer(msg, metaTimestampMS)
+	pos.Partition, pos.Offset, pos.Timestamp = int32(partition), offset, millis*1000
+	return pos, ok1 && ok2
+}
+
+// integer reads a number that the input set, or that a mapping or a stream test wrote as text.
+func integer(msg *service.Message, key string) (int64, bool) {
+	v, found := msg.MetaGetImmut(key)
+	if !found {
+		return 0, false
+	}
+	switch v := v.(type) {
+	case int:
+		return int64(v), true
+	case int64:
+		return v, true
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		return n, err == nil
+	case float64:
+		return int64(v), float64(int64(v)) == v
+	}
+	return 0, false
+}
