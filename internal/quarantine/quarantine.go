@@ -86,11 +86,10 @@ func Field() *service.ConfigField {
 		Description("Where rows go that the contract refuses, each with its bytes and the metadata `" + MetaReasons + "`, `" + MetaBy + "`, `" + MetaEntity + "`, `" + MetaVersion + "` and `" + MetaSource + "`. A batch is acknowledged only once they are there.")
 }
 
-// Refused sends refused rows of a sink to the output that its config names.
+// Refused sends refused rows of a sink to the output that its config names. It is safe for concurrent use.
 type Refused struct {
 	layer  string
 	output *service.OwnedOutput
-	batch  service.MessageBatch
 }
 
 // FromParsed reads FieldRefused.
@@ -102,21 +101,19 @@ func FromParsed(conf *service.ParsedConfig, layer string) (*Refused, error) {
 	return &Refused{layer: layer, output: output}, nil
 }
 
-// Add takes a copy of a refused message; Flush sends it.
-func (r *Refused) Add(msg *service.Message, pos columns.Position, c *contract.Contract, reasons []contract.Reason) {
+// Mark returns a copy of a refused message that says who refused it and why, for Write.
+func (r *Refused) Mark(msg *service.Message, pos columns.Position, c *contract.Contract, reasons []contract.Reason) *service.Message {
 	refused := msg.Copy()
 	Mark(refused, r.layer, c, string(columns.AppendDerivedID(nil, pos)), reasons)
-	r.batch = append(r.batch, refused)
+	return refused
 }
 
-// Flush writes the rows added since the last call and returns once they are durable. Call it before
-// the batch they came in is acknowledged (I4).
-func (r *Refused) Flush(ctx context.Context) error {
-	if len(r.batch) == 0 {
+// Write returns once marked rows are durable where the YAML sends them. Call it before the batch that
+// they came in is acknowledged (I4).
+func (r *Refused) Write(ctx context.Context, batch service.MessageBatch) error {
+	if len(batch) == 0 {
 		return nil
 	}
-	batch := r.batch
-	r.batch = nil
 	if err := r.output.WriteBatch(ctx, batch); err != nil {
 		return fmt.Errorf("setting aside %d refused rows: %w", len(batch), err)
 	}
