@@ -36,7 +36,7 @@ func Spec() *service.ConfigSpec {
 		Summary("Adds to each JSON object fields of the latest record that a Kafka topic holds for a key.").
 		Description(`The whole topic is read into memory at the first message and followed from then on. A key that is not there makes the processor ask Kafka for the topic's end and read up to it before it gives up, so that what was acknowledged before a message was sent is found when the message is joined. A message whose key is unknown, or that is not a JSON object, passes as it is.
 
-Records that break the topic's contract are passed over, a record without a value or with ` + "`\"deleted\": true`" + ` removes its key. Memory follows the number of keys: about 300 bytes each.`).
+Records that break the topic's contract are passed over, a record without a value or with `+"`\"deleted\": true`"+` removes its key. Memory follows the number of keys: about 300 bytes each.`).
 		Fields(
 			service.NewStringListField(fieldBrokers).Description("Kafka brokers, host:port each; an item may list several with commas."),
 			service.NewStringField(fieldTopic).Description("The topic to join with; its records are keyed by entity id."),

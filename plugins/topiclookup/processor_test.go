@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/shop-connect/shop-connect/plugins/topiclookup"
+	_ "github.com/shop-connect/shop-connect/plugins/topiclookup"
 )
 
 func startKafka(t *testing.T) (addr string, produce func(key, value string)) {
