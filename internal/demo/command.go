@@ -17,7 +17,7 @@ const (
 	flagKeep    = "keep"
 
 	defaultRows = 200_000
-	tempPattern = ".shop-demo-*"
+	demoDir     = ".demo"
 )
 
 // WithStack starts the shop on a data directory, calls use once all of it answers, stops the shop when
@@ -31,7 +31,7 @@ func Command(withStack WithStack) *cli.Command {
 		Usage: "Start a shop in a fresh data directory, load it, and compare every layer with the truth",
 		Flags: []cli.Flag{
 			&cli.Int64Flag{Name: flagRows, Value: defaultRows, Usage: "purchases to generate"},
-			&cli.StringFlag{Name: flagDataDir, Usage: "new or empty directory for the data (default: a temporary one here)"},
+			&cli.StringFlag{Name: flagDataDir, Usage: "new or empty directory for the data (default: a new one in " + demoDir + ")"},
 			&cli.BoolFlag{Name: flagKeep, Usage: "keep the data directory afterwards"},
 		},
 		Action: func(c *cli.Context) error { return action(c, withStack) },
@@ -78,9 +78,12 @@ func action(c *cli.Context, withStack WithStack) (err error) {
 // freshDir returns an empty directory: the truth is about what this run sends and nothing before it.
 func freshDir(dir string) (string, error) {
 	if dir == "" {
-		dir, err := os.MkdirTemp(".", tempPattern)
+		err := os.MkdirAll(demoDir, 0o700)
+		if err == nil {
+			dir, err = os.MkdirTemp(demoDir, "run-*")
+		}
 		if err != nil {
-			return "", fmt.Errorf("creating a data directory here: %w; choose another place with --%s", err, flagDataDir)
+			return "", fmt.Errorf("creating a data directory: %w; choose another place with --%s", err, flagDataDir)
 		}
 		return dir, nil
 	}
