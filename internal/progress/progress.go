@@ -32,6 +32,8 @@ type Meter struct {
 func Start(out io.Writer, label string, total int64) *Meter {
 	m := &Meter{label: label, total: total, started: time.Now(), out: out}
 	if file, ok := out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+		// The bar calls it when it is full and again when it is left.
+		endLine := sync.OnceFunc(func() { _, _ = fmt.Fprintln(out) })
 		m.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(out),
 			progressbar.OptionSetDescription(label),
@@ -40,15 +42,14 @@ func Start(out io.Writer, label string, total int64) *Meter {
 			progressbar.OptionSetItsString("rows"),
 			progressbar.OptionSetWidth(30),
 			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionOnCompletion(func() { _, _ = fmt.Fprintln(out) }),
+			progressbar.OptionOnCompletion(endLine),
 		)
 		m.stop = func() { _ = m.bar.Exit() }
 		return m
 	}
 	quit, gone := make(chan struct{}), make(chan struct{})
 	go m.lines(quit, gone)
-	m.stop = func() { close(quit); <-gone }
-	m.stop = sync.OnceFunc(m.stop)
+	m.stop = sync.OnceFunc(func() { close(quit); <-gone })
 	return m
 }
 
