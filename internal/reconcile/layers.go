@@ -8,15 +8,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx" of the Iceberg catalog
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/load"
+	"github.com/shop-connect/shop-connect/internal/objectstore"
 )
 
 // Layers is what each layer holds of the purchases.
@@ -77,25 +75,16 @@ func NewCounter(vars map[string]string) (*Counter, error) {
 	if err := env.Require(vars, env.S3Endpoint, env.S3AccessKey, env.S3SecretKey, env.PostgresDSN, env.ClickHouseDSN); err != nil {
 		return nil, err
 	}
-	var faults []error
-	endpoint, err := url.Parse(vars[env.S3Endpoint])
-	if err != nil || endpoint.Host == "" {
-		faults = append(faults, fmt.Errorf("%s %q must be a URL such as http://127.0.0.1:9000", env.S3Endpoint, vars[env.S3Endpoint]))
+	options, clickhouseErr := clickhouse.ParseDSN(vars[env.ClickHouseDSN])
+	if clickhouseErr != nil {
+		clickhouseErr = fmt.Errorf("reading %s: %w", env.ClickHouseDSN, clickhouseErr)
 	}
-	options, err := clickhouse.ParseDSN(vars[env.ClickHouseDSN])
-	if err != nil {
-		faults = append(faults, fmt.Errorf("reading %s: %w", env.ClickHouseDSN, err))
-	}
-	if err := errors.Join(faults...); err != nil {
+	store, storeErr := objectstore.Config{
+		Endpoint: vars[env.S3Endpoint], Region: vars[env.S3Region],
+		AccessKey: vars[env.S3AccessKey], SecretKey: vars[env.S3SecretKey],
+	}.Client()
+	if err := errors.Join(clickhouseErr, storeErr); err != nil {
 		return nil, err
-	}
-	store, err := minio.New(endpoint.Host, &minio.Options{
-		Creds:  credentials.NewStaticV4(vars[env.S3AccessKey], vars[env.S3SecretKey], ""),
-		Region: vars[env.S3Region],
-		Secure: endpoint.Scheme == "https",
-	})
-	if err != nil {
-		return nil, fmt.Errorf("opening object store: %w", err)
 	}
 	postgres, err := sql.Open("pgx", vars[env.PostgresDSN])
 	if err != nil {

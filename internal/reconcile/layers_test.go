@@ -2,17 +2,11 @@ package reconcile
 
 import (
 	"bytes"
-	"context"
 	"database/sql"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -22,39 +16,13 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/shop-connect/shop-connect/internal/embedded"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/load"
+	"github.com/shop-connect/shop-connect/internal/provision"
+	"github.com/shop-connect/shop-connect/internal/testservers"
 )
 
-func TestMain(m *testing.M) {
-	if handled, err := embedded.RunChild(context.Background(), os.Args[1:]); handled {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
-
-// startServers returns the variables of real servers with the buckets and databases of the shop.
-func startServers(t *testing.T) map[string]string {
-	t.Helper()
-	cache := os.Getenv("SHOP_CONNECT_CACHE")
-	if cache == "" {
-		cache = filepath.Join("..", "..", ".cache")
-	}
-	if err := embedded.Install(t.Context(), cache, io.Discard); err != nil {
-		t.Fatal(err)
-	}
-	servers, err := embedded.Start(t.Context(), embedded.Config{DataDir: t.TempDir(), CacheDir: cache}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = servers.Close() })
-	return servers.Env()
-}
+func TestMain(m *testing.M) { testservers.Main(m) }
 
 // record is a row of RAW, STAGE or quarantine, as far as counting goes.
 type record struct {
@@ -97,30 +65,25 @@ func exec(t *testing.T, db *sql.DB, statements ...string) {
 }
 
 func TestCounterCountsEveryLayerOnRealServers(t *testing.T) {
-	vars := startServers(t)
+	vars := testservers.Env(t)
+	if err := provision.All(t.Context(), vars); err != nil {
+		t.Fatal(err)
+	}
 	counter, err := NewCounter(vars)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = counter.Close() })
 	store := counter.objects.store
-	for _, bucket := range []string{bucketRaw, bucketStage, bucketQuarantine, "analytics"} {
-		if exists, err := store.BucketExists(t.Context(), bucket); err != nil || exists {
-			continue
-		}
-		if err := store.MakeBucket(t.Context(), bucket, minio.MakeBucketOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fillClickHouse(t, vars)
 
 	empty, err := counter.Count(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if empty.Raw.Rows != 0 || empty.Iceberg.Rows != 0 {
+	if empty.Raw.Rows != 0 || empty.ClickHouse != (Sales{}) || empty.Iceberg != (Sales{}) || len(empty.Days) != 0 {
 		t.Errorf("a shop without rows was counted as %+v", empty)
 	}
+	fillClickHouse(t, counter.clickhouse)
 
 	// RAW holds records 40 to 49 of partition 0 twice: a redelivery.
 	put(t, store, bucketRaw, "purchases/purchase_date=2026-01-01/purchases-0-0.parquet", records("purchases", 0, 0, 50))
@@ -177,28 +140,20 @@ func TestCounterCountsEveryLayerOnRealServers(t *testing.T) {
 	}
 }
 
-// fillClickHouse makes tables like the shop's, with a replaced and a deleted purchase.
-func fillClickHouse(t *testing.T, vars map[string]string) {
+// fillClickHouse writes a replaced and a deleted purchase, and two computations of one day.
+func fillClickHouse(t *testing.T, db *sql.DB) {
 	t.Helper()
-	options, err := clickhouse.ParseDSN(vars[env.ClickHouseDSN])
-	if err != nil {
-		t.Fatal(err)
-	}
-	db := clickhouse.OpenDB(options)
-	defer func() { _ = db.Close() }()
+	const purchase = `INSERT INTO analytics.purchases (id, quantity, price_at_time, purchase_date, version, is_deleted) SELECT `
+	const totals = `INSERT INTO analytics.daily_purchase_totals SELECT `
 	exec(t, db,
-		`CREATE DATABASE IF NOT EXISTS analytics`,
-		`CREATE TABLE analytics.purchases (id String, quantity Int64, price_at_time Decimal(18, 4), version UInt64, is_deleted UInt8)
-			ENGINE = ReplacingMergeTree(version, is_deleted) ORDER BY id`,
-		`INSERT INTO analytics.purchases SELECT 'a', 11, toDecimal64('1.0001', 4), 1, 0`,
-		`INSERT INTO analytics.purchases SELECT 'b', 5, toDecimal64('2', 4), 1, 0`,
-		`INSERT INTO analytics.purchases SELECT 'b', 1, toDecimal64('99999999999999.9999', 4), 2, 0`,
-		`INSERT INTO analytics.purchases SELECT 'c', 1, toDecimal64('3', 4), 1, 0`,
-		`INSERT INTO analytics.purchases SELECT 'c', 1, toDecimal64('3', 4), 2, 1`,
-		`CREATE TABLE analytics.daily_purchase_stats (purchase_date Date, total_purchases UInt64, total_items Int64, total_revenue Decimal(38, 4))
-			ENGINE = MergeTree ORDER BY purchase_date`,
-		`INSERT INTO analytics.daily_purchase_stats SELECT toDate('2026-01-01'), 2, 12, toDecimal128('11.0011', 4)`,
-		`INSERT INTO analytics.daily_purchase_stats SELECT toDate('2026-01-02'), 0, 0, toDecimal128('0', 4)`,
+		purchase+`'a', 11, toDecimal64('1.0001', 4), toDate32('2026-01-01'), 1, 0`,
+		purchase+`'b', 5, toDecimal64('2', 4), toDate32('2026-01-01'), 1, 0`,
+		purchase+`'b', 1, toDecimal64('99999999999999.9999', 4), toDate32('2026-01-01'), 2, 0`,
+		purchase+`'c', 1, toDecimal64('3', 4), toDate32('2026-02-01'), 1, 0`,
+		purchase+`'c', 1, toDecimal64('3', 4), toDate32('2026-02-01'), 2, 1`,
+		totals+`toDate32('2026-01-01'), 2, 12, toDecimal128('11.0011', 4), toDecimal128('3', 4), now64(6)`,
+		totals+`toDate32('2026-01-01'), 1, 1, toDecimal128('1', 4), toDecimal128('1', 4), now64(6) - 60`,
+		totals+`toDate32('2026-01-02'), 0, 0, toDecimal128('0', 4), toDecimal128('0', 4), now64(6)`,
 	)
 }
 

@@ -69,7 +69,8 @@ var (
 	number  atomic.Int64
 )
 
-func servers(t testing.TB) map[string]string {
+// Env returns the variables of the servers, which all tests of the package share.
+func Env(t testing.TB) map[string]string {
 	t.Helper()
 	s, err := start()
 	if err != nil {
@@ -81,7 +82,7 @@ func servers(t testing.TB) map[string]string {
 // Postgres returns the connection string of a new, empty database.
 func Postgres(t testing.TB) string {
 	t.Helper()
-	admin := servers(t)[env.PostgresDSN]
+	admin := Env(t)[env.PostgresDSN]
 	conn, err := pgx.Connect(t.Context(), admin)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +103,7 @@ func Postgres(t testing.TB) string {
 // ObjectStore returns where the S3 server is, and a client of it.
 func ObjectStore(t testing.TB) (objectstore.Config, *minio.Client) {
 	t.Helper()
-	vars := servers(t)
+	vars := Env(t)
 	config := objectstore.Config{
 		Endpoint: vars[env.S3Endpoint], Region: vars[env.S3Region],
 		AccessKey: vars[env.S3AccessKey], SecretKey: vars[env.S3SecretKey],
