@@ -24,6 +24,9 @@ const (
 // Final reports whether a run with this status has ended.
 func (s Status) Final() bool { return s == Succeeded || s == Failed || s == Cancelled }
 
+// MetaRunID is the metadata by which a message says which run it belongs to.
+const MetaRunID = "run_id"
+
 // ErrNotFound is returned for a run that the ledger does not hold.
 var ErrNotFound = errors.New("no such run")
 
@@ -51,7 +54,7 @@ type Run struct {
 	StartedAt  time.Time         `json:"started_at"`
 	FinishedAt *time.Time        `json:"finished_at"`
 	Counts
-	// Attempts counts the deliveries of messages, first and repeated ones.
+	// Attempts is how often the message that was delivered most often was delivered.
 	Attempts int64  `json:"attempts"`
 	Error    string `json:"error"`
 }

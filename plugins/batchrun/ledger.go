@@ -1,0 +1,151 @@
+package batchrun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shop-connect/shop-connect/internal/store"
+)
+
+const (
+	watchInterval = time.Second
+	// connectPatience is how long an input may be without a connection before it has given anything.
+	connectPatience = 30 * time.Second
+	ledgerTimeout   = 10 * time.Second
+)
+
+// watch keeps the ledger up to date and ends a run that gets nowhere.
+func (r *run) watch() {
+	ticker := time.NewTicker(min(watchInterval, r.cfg.noProgress/4))
+	defer ticker.Stop()
+	defer r.lock.Release() // here, because this is who uses its connection
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := r.check(); err != nil {
+			r.end(store.Failed, err)
+			return
+		}
+	}
+}
+
+func (r *run) check() error {
+	ctx, cancel := context.WithTimeout(r.ctx, ledgerTimeout)
+	defer cancel()
+	if err := r.lock.Held(ctx); err != nil && r.ctx.Err() == nil {
+		return err
+	}
+	if err := r.flush(ctx); err != nil && r.ctx.Err() == nil {
+		return err
+	}
+	r.mu.Lock()
+	idle, read := time.Since(r.moved), r.read
+	r.mu.Unlock()
+	patience := r.cfg.noProgress
+	cause := connectionError(r.child)
+	if cause != nil && !read {
+		patience = min(patience, connectPatience)
+	}
+	if idle <= patience {
+		return nil
+	}
+	if cause != nil {
+		return fmt.Errorf("connecting the input, for %s: %w", patience, cause)
+	}
+	return fmt.Errorf("nothing was read, acknowledged or rejected for %s; the log of the stream may say why", patience)
+}
+
+// flush enters the rows that were counted here since the last time.
+func (r *run) flush(ctx context.Context) error {
+	if !r.cfg.byMessage {
+		return nil
+	}
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	r.mu.Lock()
+	in, out := r.in-r.entered.RowsIn, r.out-r.entered.RowsOut
+	r.mu.Unlock()
+	if in == 0 && out == 0 {
+		return nil
+	}
+	if err := r.store.AddToRun(ctx, r.cfg.id, store.Counts{RowsIn: in, RowsOut: out}); err != nil {
+		return err
+	}
+	r.entered.RowsIn += in
+	r.entered.RowsOut += out
+	return nil
+}
+
+// completeIfDone ends the run where the input has ended and every message is acknowledged.
+func (r *run) completeIfDone() {
+	r.mu.Lock()
+	done := r.drained && len(r.pending) == 0 && !r.ended
+	r.mu.Unlock()
+	if !done {
+		return
+	}
+	if err := r.reconcile(); err != nil {
+		r.end(store.Failed, err)
+		return
+	}
+	r.end(store.Succeeded, nil)
+}
+
+// reconcile is I4 of a run: a run whose rows do not add up has not succeeded.
+func (r *run) reconcile() error {
+	ctx, cancel := context.WithTimeout(context.Background(), ledgerTimeout)
+	defer cancel()
+	if err := r.flush(ctx); err != nil {
+		return err
+	}
+	entry, err := r.store.Run(ctx, r.cfg.id)
+	if err != nil {
+		return err
+	}
+	if !entry.Reconciles() {
+		return fmt.Errorf("rows do not add up: %d in, but %d out + %d refused + %d skipped",
+			entry.RowsIn, entry.RowsOut, entry.RowsRefused, entry.RowsSkipped)
+	}
+	r.mu.Lock()
+	acked := r.out
+	r.mu.Unlock()
+	if counted := entry.Objects + entry.ObjectsUnchanged; !r.cfg.byMessage && counted < acked {
+		return fmt.Errorf("%d of %d messages were acknowledged without being counted: put the output into `reject_errored`, so that a processor's error rejects its message", acked-counted, acked)
+	}
+	return nil
+}
+
+// end ends the run, once; the first reason counts. Nothing here waits for messages under way: whatever
+// holds them may be the very reason.
+func (r *run) end(status store.Status, reason error) {
+	r.mu.Lock()
+	if r.ended {
+		r.mu.Unlock()
+		return
+	}
+	r.ended = true
+	unanswered := r.pending
+	r.pending, r.again = nil, nil
+	attempts := r.worst
+	r.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(context.Background(), ledgerTimeout)
+	defer cancel()
+	text := ""
+	if reason != nil {
+		text = reason.Error()
+	}
+	err := errors.Join(r.flush(ctx), r.store.FinishRun(ctx, r.cfg.id, status, int64(attempts), text))
+	if reason != nil || err != nil {
+		r.log.Errorf("run %s of %s %s: %v", r.cfg.id, r.cfg.name, status, errors.Join(reason, err))
+	}
+	r.stop()
+	for d := range unanswered {
+		_ = d.ack(ctx, reason) // the input may deliver it to a later run
+	}
+}
