@@ -13,6 +13,9 @@
 // run a query may also read files of this user (`file('/etc/passwd')`), hence Serve binds to loopback only and
 // never without a password.
 //
+// Eight statements run at once; a ninth waits. A streamed result counts until its client has read it, so a client
+// that keeps more than a few half-read results open starves itself.
+//
 // What the handler leaves out of ClickHouse's HTTP interface: sessions (session_id), external tables
 // (multipart bodies) and roles are refused with NOT_IMPLEMENTED; query_id is echoed but unknown to the engine; a
 // client that goes away ends a streamed result or an insert, but a query without output runs on to its end.

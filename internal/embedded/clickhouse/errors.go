@@ -11,6 +11,7 @@ import (
 
 // ClickHouse's error codes that the handler itself raises.
 const (
+	codeCannotReadAllData    = 33
 	codeBadArguments         = 36
 	codeNotImplemented       = 48
 	codeSyntaxError          = 62
@@ -74,21 +75,22 @@ var statusByCode = map[int]int{
 	193:                      http.StatusForbidden, // WRONG_PASSWORD
 	497:                      http.StatusForbidden, // ACCESS_DENIED
 
-	codeBadArguments:     http.StatusBadRequest,
-	codeSyntaxError:      http.StatusBadRequest,
-	6:                    http.StatusBadRequest, // CANNOT_PARSE_TEXT
-	26:                   http.StatusBadRequest, // CANNOT_PARSE_QUOTED_STRING
-	27:                   http.StatusBadRequest, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
-	38:                   http.StatusBadRequest, // CANNOT_PARSE_DATE
-	41:                   http.StatusBadRequest, // CANNOT_PARSE_DATETIME
-	43:                   http.StatusBadRequest, // ILLEGAL_TYPE_OF_ARGUMENT
-	53:                   http.StatusBadRequest, // TYPE_MISMATCH
-	69:                   http.StatusBadRequest, // ARGUMENT_OUT_OF_BOUND
-	72:                   http.StatusBadRequest, // CANNOT_PARSE_NUMBER
-	130:                  http.StatusBadRequest, // CANNOT_READ_ARRAY_FROM_TEXT
-	386:                  http.StatusBadRequest, // NO_COMMON_TYPE
-	457:                  http.StatusBadRequest, // BAD_QUERY_PARAMETER
-	codeCannotDecompress: http.StatusBadRequest,
+	codeCannotReadAllData: http.StatusBadRequest,
+	codeBadArguments:      http.StatusBadRequest,
+	codeSyntaxError:       http.StatusBadRequest,
+	6:                     http.StatusBadRequest, // CANNOT_PARSE_TEXT
+	26:                    http.StatusBadRequest, // CANNOT_PARSE_QUOTED_STRING
+	27:                    http.StatusBadRequest, // CANNOT_PARSE_INPUT_ASSERTION_FAILED
+	38:                    http.StatusBadRequest, // CANNOT_PARSE_DATE
+	41:                    http.StatusBadRequest, // CANNOT_PARSE_DATETIME
+	43:                    http.StatusBadRequest, // ILLEGAL_TYPE_OF_ARGUMENT
+	53:                    http.StatusBadRequest, // TYPE_MISMATCH
+	69:                    http.StatusBadRequest, // ARGUMENT_OUT_OF_BOUND
+	72:                    http.StatusBadRequest, // CANNOT_PARSE_NUMBER
+	130:                   http.StatusBadRequest, // CANNOT_READ_ARRAY_FROM_TEXT
+	386:                   http.StatusBadRequest, // NO_COMMON_TYPE
+	457:                   http.StatusBadRequest, // BAD_QUERY_PARAMETER
+	codeCannotDecompress:  http.StatusBadRequest,
 
 	46:                 http.StatusNotFound, // UNKNOWN_FUNCTION
 	47:                 http.StatusNotFound, // UNKNOWN_IDENTIFIER

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"runtime"
@@ -103,7 +104,7 @@ func (c *conn) insert(sql, format string, p *parameters, rows io.Reader) (summar
 		}
 		if err != nil {
 			c.engine.insertCancel(stream)
-			return summary{}, err
+			return summary{}, brokenOff(err)
 		}
 	}
 	r := result{c.engine, c.engine.insertDone(stream)}
@@ -112,6 +113,14 @@ func (c *conn) insert(sql, format string, p *parameters, rows io.Reader) (summar
 		return summary{}, err
 	}
 	return r.summary(), nil
+}
+
+// brokenOff is the error of rows that could not be read to their end.
+func brokenOff(err error) error {
+	if e := new(exception); errors.As(err, &e) {
+		return e
+	}
+	return exceptionf(codeCannotReadAllData, "CANNOT_READ_ALL_DATA", "the rows broke off and were not inserted: %v", err)
 }
 
 // fill reads until buffer is full. Unlike io.ReadFull it tells the end of the rows (io.EOF) from a body that broke off.

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/xml"
@@ -101,7 +102,7 @@ func ServerCommand(cfg Config) (*exec.Cmd, error) {
 	}
 	config, users := filepath.Join(data, "config.xml"), filepath.Join(data, "users.xml")
 	if err := writeConfig(config, serverConfig, map[string]string{
-		"Host": host, "Port": port, "Data": data, "Files": files, "Users": users, "Database": orElse(cfg.Database, "default"),
+		"Host": host, "Port": port, "Data": data, "Files": files, "Users": users, "Database": cmp.Or(cfg.Database, "default"),
 	}); err != nil {
 		return nil, err
 	}
@@ -110,7 +111,10 @@ func ServerCommand(cfg Config) (*exec.Cmd, error) {
 	}); err != nil {
 		return nil, err
 	}
-	return exec.Command(binary, "server", "--config-file="+config), nil
+	command := exec.Command(binary, "server", "--config-file="+config)
+	// A watchdog process between us and the server would take the signals meant for it.
+	command.Env = append(os.Environ(), "CLICKHOUSE_WATCHDOG_ENABLE=0")
+	return command, nil
 }
 
 // writeConfig keeps the file to its owner: it holds the password's digest.

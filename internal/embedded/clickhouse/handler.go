@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"cmp"
 	"crypto/rand"
 	"io"
 	"net/http"
@@ -28,9 +29,9 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/ping":
-		io.WriteString(w, "Ok.\n")
+		_, _ = io.WriteString(w, "Ok.\n")
 	case r.URL.Path == "/" && r.URL.RawQuery == "" && r.Method != http.MethodPost:
-		io.WriteString(w, "Ok.\n") // as ClickHouse greets a browser
+		_, _ = io.WriteString(w, "Ok.\n") // as ClickHouse greets a browser
 	case r.URL.Path != "/":
 		http.Error(w, "There is no handle "+r.URL.Path+"\nUse / or /ping for health checks.", http.StatusNotFound)
 	case !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost}, r.Method):
@@ -56,14 +57,14 @@ func (h *handler) serveQuery(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	id := orElse(q.queryID, rand.Text())
+	id := cmp.Or(q.queryID, rand.Text())
 	w.Header().Set("X-ClickHouse-Query-Id", id)
 	w.Header().Set("X-ClickHouse-Timezone", "UTC")
 
 	out := &response{http: w, request: q}
 	err = h.answer(r, values.Get("query"), out)
 	if err != nil && !out.started {
-		io.CopyN(io.Discard, r.Body, maxDrained)
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrained)
 	}
 	out.end(err)
 }
@@ -82,7 +83,7 @@ func (h *handler) answer(r *http.Request, query string, out *response) error {
 	if err != nil {
 		return err
 	}
-	out.format = orElse(st.format, q.format)
+	out.format = cmp.Or(st.format, q.format)
 	out.streamed = st.query && !q.buffered && slices.Contains(streamed, out.format)
 	if _, theirs := q.settings["max_result_bytes"]; !theirs && !st.insert && !out.streamed {
 		q.settings["max_result_bytes"] = maxHeld

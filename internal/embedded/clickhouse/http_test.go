@@ -193,3 +193,25 @@ func TestAnErrorInsideTheOutputCutsItOff(t *testing.T) {
 		t.Errorf("wait_end_of_query: HTTP %d, want 500", status)
 	}
 }
+
+func TestAClientThatGoesAwayFreesItsConnection(t *testing.T) {
+	s := start(t, t.TempDir())
+	for range 2 * connections {
+		request, err := http.NewRequest(http.MethodPost, "http://"+s.addr+"/", strings.NewReader("SELECT * FROM system.numbers"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.SetBasicAuth(testUser, testPassword)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, response.Body, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+	}
+	if got := s.query(t, "SELECT 1"); got != "1" {
+		t.Errorf("SELECT 1 = %q", got)
+	}
+}

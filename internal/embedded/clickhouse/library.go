@@ -91,10 +91,10 @@ func InstallLibrary(ctx context.Context, cacheDir string, progress io.Writer) (s
 	spec := pkg + "@" + libraryVersion
 	fmt.Fprintf(progress, "fetching the ClickHouse engine, npm package %s (about 180 MB)\n", spec)
 	var complaints bytes.Buffer
-	pack := exec.CommandContext(ctx, npm, "pack", spec, "--silent")
+	pack := exec.CommandContext(ctx, npm, "pack", spec, "--loglevel=error")
 	pack.Dir, pack.Stderr = work, &complaints
 	if err := pack.Run(); err != nil {
-		return "", fmt.Errorf("fetching npm package %s: %w: %s", spec, err, strings.TrimSpace(complaints.String()))
+		return "", fmt.Errorf("fetching npm package %s: %w: %s", spec, err, npmReason(complaints.String()))
 	}
 	archives, err := filepath.Glob(filepath.Join(work, "*.tgz"))
 	if err != nil || len(archives) != 1 {
@@ -118,6 +118,18 @@ func InstallLibrary(ctx context.Context, cacheDir string, progress io.Writer) (s
 		return "", fmt.Errorf("installing the ClickHouse engine: %w", err)
 	}
 	return path, nil
+}
+
+// npmReason is what npm complains about, without the stack trace that follows.
+func npmReason(complaints string) string {
+	var reasons []string
+	for line := range strings.Lines(complaints) {
+		reason, ok := strings.CutPrefix(strings.TrimSpace(line), "npm error ")
+		if ok && len(reasons) < 4 {
+			reasons = append(reasons, reason)
+		}
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // unpackLibrary copies the library out of an npm package.

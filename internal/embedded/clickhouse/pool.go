@@ -13,8 +13,9 @@ import (
 // connections is how many statements run at once. A connection of the library runs one at a time.
 const connections = 8
 
-// drainTimeout bounds the wait for running statements at the end; the engine cannot interrupt most of them.
-const drainTimeout = 10 * time.Second
+// drainTimeout bounds each of the two waits at the end: for clients to finish, and for statements that still run. The
+// engine cannot interrupt most of these.
+const drainTimeout = 1500 * time.Millisecond
 
 // baseSettings hold on every connection and are what a setting of a request falls back to.
 var baseSettings = map[string]string{
@@ -58,7 +59,7 @@ func (c *conn) do(f func() error) error {
 // open connects, on the connection's thread.
 func (c *conn) open() error {
 	if c.handle = c.engine.open(c.arguments); c.handle == nil {
-		return exceptionf(codeNetworkError, "NETWORK_ERROR", "the ClickHouse engine refused to open its data folder; its reason is in the log")
+		return exceptionf(codeNetworkError, "NETWORK_ERROR", "the engine refused to open it; the line it logged before this one says why")
 	}
 	c.database, c.spoiled = "", false
 	for name, value := range baseSettings {

@@ -2,8 +2,10 @@ package clickhouse
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -54,8 +56,8 @@ func parseRequest(r *http.Request, values url.Values) (*request, error) {
 	header := r.Header.Get
 	q := &request{
 		readonly: r.Method != http.MethodPost,
-		database: orElse(header("X-ClickHouse-Database"), "default"),
-		format:   orElse(header("X-ClickHouse-Format"), "TabSeparated"),
+		database: cmp.Or(header("X-ClickHouse-Database"), "default"),
+		format:   cmp.Or(header("X-ClickHouse-Format"), "TabSeparated"),
 		settings: map[string]string{}, parameters: map[string]string{},
 	}
 	compressed := false
@@ -66,7 +68,7 @@ func parseRequest(r *http.Request, values url.Values) (*request, error) {
 		case slices.Contains(refused, name):
 			return nil, exceptionf(codeNotImplemented, "NOT_IMPLEMENTED", "parameter %s is not supported by embedded ClickHouse: every request stands alone", name)
 		case name == "database":
-			q.database = orElse(value, q.database)
+			q.database = cmp.Or(value, q.database)
 		case name == "default_format":
 			q.format = value
 		case name == "query_id":
@@ -95,19 +97,12 @@ func parseRequest(r *http.Request, values url.Values) (*request, error) {
 		return nil, exceptionf(codeUnknownFormat, "UNKNOWN_FORMAT", "Unknown format %s", q.format)
 	}
 	if compressed {
-		q.compress = orElse(strings.ToUpper(q.settings["network_compression_method"]), "LZ4")
+		q.compress = cmp.Or(strings.ToUpper(q.settings["network_compression_method"]), "LZ4")
 	}
 	if isOn(q.settings["enable_http_compression"]) {
 		q.encoding = acceptedEncoding(header("Accept-Encoding"))
 	}
 	return q, nil
-}
-
-func orElse(value, fallback string) string {
-	if value == "" {
-		return fallback
-	}
-	return value
 }
 
 func isOn(value string) bool { return value == "1" || strings.EqualFold(value, "true") }
@@ -122,7 +117,7 @@ func readStatement(in io.Reader) (statement, io.Reader, error) {
 		}
 		whole := int64(text.Len()) < limit
 		st, err := parseStatement(text.String())
-		if err == errInsertWithoutRows && !whole {
+		if errors.Is(err, errInsertWithoutRows) && !whole {
 			continue
 		}
 		if err != nil {

@@ -1,8 +1,8 @@
 package clickhouse
 
 import (
+	"cmp"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -53,7 +53,7 @@ func (o *response) start(s *summary) error {
 	}
 	o.started = true
 	header := o.http.Header()
-	header.Set("Content-Type", orElse(contentTypes[o.format], "text/plain; charset=UTF-8"))
+	header.Set("Content-Type", cmp.Or(contentTypes[o.format], "text/plain; charset=UTF-8"))
 	header.Set("X-ClickHouse-Format", o.format)
 	if s != nil {
 		header.Set("X-ClickHouse-Summary", fmt.Sprintf(`{"read_rows":"%d","read_bytes":"%d","written_rows":"%d","written_bytes":"%d","elapsed_ns":"%d"}`,
@@ -91,9 +91,9 @@ func (o *response) end(err error) {
 	default:
 		// The block that ClickHouse's clients look for; cutting the response off tells everyone else.
 		text := asException(err).text
-		fmt.Fprintf(o.body, "\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n", o.tag, text, len(text)+1, o.tag)
-		flushErr := errors.Join(o.body.Close(), http.NewResponseController(o.http).Flush())
-		_ = flushErr // the client is told by the cut connection in any case
+		_, _ = fmt.Fprintf(o.body, "\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n", o.tag, text, len(text)+1, o.tag)
+		_ = o.body.Close()
+		_ = http.NewResponseController(o.http).Flush()
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -108,7 +108,7 @@ func fail(w http.ResponseWriter, err error) {
 		header.Set("WWW-Authenticate", `Basic realm="ClickHouse server HTTP API"`)
 	}
 	w.WriteHeader(e.status())
-	io.WriteString(w, e.text+"\n")
+	_, _ = io.WriteString(w, e.text+"\n")
 }
 
 type nopCloser struct{ io.Writer }

@@ -107,7 +107,7 @@ func Serve(ctx context.Context, cfg Config) (err error) {
 		return fmt.Errorf("serving ClickHouse's clients: %w", err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout/2)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if server.Shutdown(grace) != nil {
 		return server.Close() // clients that would not finish lose their connection

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -19,6 +20,7 @@ const sigactionSize = 256
 
 // signalKeeper saves and restores handlers with libc's own sigaction, whose struct stays opaque here.
 type signalKeeper struct {
+	mutex     sync.Mutex // two at once would save each other's defaults
 	sigaction func(signal int32, action, old unsafe.Pointer) int32
 }
 
@@ -34,6 +36,8 @@ func newSignalKeeper() (*signalKeeper, error) {
 
 // around calls f and puts the handlers back as they were.
 func (k *signalKeeper) around(f func()) {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
 	var saved [len(claimedSignals)][sigactionSize]byte
 	for i, signal := range claimedSignals {
 		k.sigaction(int32(signal), nil, unsafe.Pointer(&saved[i]))
