@@ -20,7 +20,7 @@ const (
 	stageStream = "copy_raw_to_stage"
 
 	connections = 4
-	pollEvery   = 500 * time.Millisecond
+	pollEvery   = time.Second
 	// idleLimit is how long nothing may arrive anywhere before the demo stops waiting and says what is missing.
 	idleLimit = 30 * time.Second
 )

@@ -3,6 +3,7 @@ package load
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -46,7 +47,7 @@ func OpenOnlineRetail(path string) (*OnlineRetail, error) {
 	defer func() { _ = first.close() }()
 	for {
 		sale, err := first.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -147,19 +147,19 @@ func parseSale(record []string) (sale, error) {
 	var faults []error
 	var err error
 	if s.quantity, err = money.ParseInteger([]byte(record[columnQuantity])); err != nil {
-		faults = append(faults, fmt.Errorf("Quantity %q %w", record[columnQuantity], err))
+		faults = append(faults, fmt.Errorf("column Quantity: %q %w", record[columnQuantity], err))
 	}
 	if s.price, err = money.Parse([]byte(record[columnPrice])); err != nil {
-		faults = append(faults, fmt.Errorf("UnitPrice %q %w", record[columnPrice], err))
+		faults = append(faults, fmt.Errorf("column UnitPrice: %q %w", record[columnPrice], err))
 	}
 	if text := record[columnCustomer]; text != "" {
 		s.hasCustomer = true
 		if s.customer, err = money.ParseInteger([]byte(text)); err != nil {
-			faults = append(faults, fmt.Errorf("CustomerID %q %w", text, err))
+			faults = append(faults, fmt.Errorf("column CustomerID: %q %w", text, err))
 		}
 	}
 	if _, err := time.Parse(time.DateTime, record[columnDate]); err != nil {
-		faults = append(faults, fmt.Errorf("InvoiceDate %q must look like 2010-12-01 08:26:00", record[columnDate]))
+		faults = append(faults, fmt.Errorf("column InvoiceDate: %q must look like 2010-12-01 08:26:00", record[columnDate]))
 	} else {
 		s.date, s.clock, _ = strings.Cut(record[columnDate], " ")
 	}

@@ -117,8 +117,8 @@ func TestOnlineRetailSendsLinesAsTheTillRecordedThem(t *testing.T) {
 
 func TestOnlineRetailNamesFileLineAndFault(t *testing.T) {
 	for lines, want := range map[string]string{
-		"1,2,3,six,2010-12-01 08:26:00,2.55,17850.0,EIRE": `line 2: Quantity "six" must be a number`,
-		"1,2,3,6,12/1/2010 8:26,2.55,17850.0,EIRE":        `line 2: InvoiceDate "12/1/2010 8:26" must look like`,
+		"1,2,3,six,2010-12-01 08:26:00,2.55,17850.0,EIRE": `line 2: column Quantity: "six" must be a number`,
+		"1,2,3,6,12/1/2010 8:26,2.55,17850.0,EIRE":        `line 2: column InvoiceDate: "12/1/2010 8:26" must look like`,
 		"1,2,3": "wrong number of fields",
 	} {
 		_, err := OpenOnlineRetail(writeSales(t, lines))
