@@ -1,0 +1,60 @@
+# shop-connect. `make` alone says what there is.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := bin/shop-connect
+export SHOP_CONNECT_CACHE ?= $(CURDIR)/.cache
+STREAMS := $(filter-out %_benthos_test.yaml,$(wildcard pipelines/*.yaml streams/*.yaml))
+GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build install ## Start everything in a fresh directory, load 200,000 purchases, compare every layer
+	$(BIN) demo
+
+.PHONY: up
+up: build install ## Run everything on this machine until Ctrl-C; the data stay in .shop
+	$(BIN) up
+
+.PHONY: test
+test: build install test/yaml test/licences ## Everything that a change must pass: Go, YAML, end to end
+	go vet ./...
+	go test -timeout 30m ./...
+
+.PHONY: test/yaml
+test/yaml: build
+	$(BIN) lint --skip-env-var-check $(STREAMS)
+	$(BIN) test pipelines/... streams/...
+
+# The one RCL file that Connect's free kafka bundle itself links is allowed; any other fails.
+.PHONY: test/licences
+test/licences:
+	@./.ci/licences
+
+.PHONY: lint
+lint: ## Check Go and YAML style
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	go vet ./...
+	$(GOLANGCI) run
+	$(MAKE) --no-print-directory test/yaml
+
+.PHONY: bench
+bench: build install ## Measure each flow on this machine, against the bare libraries
+	go run ./internal/bench -binary $(BIN)
+
+.PHONY: build
+build: ## Build bin/shop-connect
+	@mkdir -p bin
+	go build -ldflags='-s -w' -o $(BIN) ./cmd/shop-connect
+
+.PHONY: install
+install: build ## Fetch what the embedded servers need and this machine lacks, into .cache
+	@$(BIN) install
+
+.PHONY: clean
+clean: ## Remove the program and the data of `make up` and `make demo`; .cache stays
+	rm -rf bin .shop .shop-demo-*

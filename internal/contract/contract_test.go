@@ -1,0 +1,60 @@
+package contract_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/shop-connect/shop-connect/internal/contract"
+)
+
+func TestTheShippedContractsLoad(t *testing.T) {
+	contracts, err := contract.LoadDir(filepath.Join("..", "..", "pipelines", "contracts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entity := range []string{"purchases", "products", "customers", "sellers", "purchase_product_facts"} {
+		if contracts[entity] == nil {
+			t.Errorf("there is no contract for %s", entity)
+		}
+	}
+	// a fact is a purchase and more: the two files must not drift apart
+	facts, purchases := contracts["purchase_product_facts"], contracts["purchases"]
+	for i, field := range purchases.Fields {
+		if facts.Fields[i].Name != field.Name || facts.Fields[i].Type != field.Type || facts.Fields[i].Required != field.Required {
+			t.Errorf("field %d of facts is %s, of purchases %s", i, facts.Fields[i].Name, field.Name)
+		}
+	}
+}
+
+func TestEveryFaultOfAContractIsReportedAtOnce(t *testing.T) {
+	_, err := contract.Parse([]byte(`
+version: 0
+key: nope
+event_time: id
+fields:
+  - {name: id, type: string, min: 1}
+  - {name: id, type: text}
+  - {name: price, type: "decimal(18,4)", above: 1, max: 0.5, pattern: "["}
+  - {name: at, type: timestamp, missing: later, max_ahead: soon}
+  - {type: int64}
+`))
+	if err == nil {
+		t.Fatal("the contract is accepted")
+	}
+	for _, want := range []string{
+		"entity: is required", "version:", `key: "nope"`, `event_time: "id"`, "a range does not fit type string", `type: "text" is unknown`,
+		"taken by an earlier field", "no value can be both", "pattern", `missing: "later"`, `max_ahead: "soon"`, "name: is required",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestAMisspeltKeyIsNamed(t *testing.T) {
+	_, err := contract.Parse([]byte("entity: a\nversion: 1\nkey: id\nfields: [{name: id, type: string, requird: true}]\n"))
+	if err == nil || !strings.Contains(err.Error(), "requird") {
+		t.Errorf("the error does not name the key: %v", err)
+	}
+}
