@@ -2,9 +2,11 @@
 package record
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/internal/columns"
 )
@@ -15,12 +17,16 @@ const (
 	metaPartition   = "kafka_partition"
 	metaOffset      = "kafka_offset"
 	metaTimestampMS = "kafka_timestamp_ms"
+	// metaHeaders lists the record's headers, where it has any.
+	metaHeaders = "__rpcn_kafka_headers"
 )
 
-// Position returns a message's place in Kafka; ok is false for a message that comes from elsewhere.
+// Position returns a message's place in Kafka; ok is false for a message that comes from elsewhere, and
+// for one whose place is not to be trusted: the input writes a record's headers over its own metadata, so
+// a producer that names a header kafka_offset chooses what the offset seems to be.
 func Position(msg *service.Message) (pos columns.Position, ok bool) {
 	topic, found := msg.MetaGetImmut(metaTopic)
-	if !found {
+	if !found || forged(msg) {
 		return pos, false
 	}
 	if pos.Topic, ok = topic.(string); !ok {
@@ -31,6 +37,18 @@ func Position(msg *service.Message) (pos columns.Position, ok bool) {
 	millis, _ := integer(msg, metaTimestampMS)
 	pos.Partition, pos.Offset, pos.Timestamp = int32(partition), offset, millis*1000
 	return pos, ok1 && ok2
+}
+
+func forged(msg *service.Message) bool {
+	list, _ := msg.MetaGetImmut(metaHeaders)
+	headers, _ := list.([]kgo.RecordHeader)
+	return slices.ContainsFunc(headers, func(h kgo.RecordHeader) bool {
+		switch h.Key {
+		case metaTopic, metaPartition, metaOffset, metaTimestampMS:
+			return true
+		}
+		return false
+	})
 }
 
 // integer reads a number that the input set, or that a mapping or a stream test wrote as text.
