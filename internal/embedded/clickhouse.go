@@ -16,7 +16,7 @@ import (
 
 const dirClickHouse = "clickhouse"
 
-func newClickHouse(l layout, address string, creds Credentials) (*server, error) {
+func newClickHouse(l layout, address string, creds secrets) (*server, error) {
 	s := &server{
 		name: nameClickHouse, address: address,
 		data: l.data(dirClickHouse), log: l.log(dirClickHouse), stopSignal: syscall.SIGTERM,
@@ -58,7 +58,7 @@ func newClickHouse(l layout, address string, creds Credentials) (*server, error)
 	return s, nil
 }
 
-func probeClickHouse(ctx context.Context, address string, creds Credentials) error {
+func probeClickHouse(ctx context.Context, address string, creds secrets) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/", strings.NewReader("SELECT 1"))
 	if err != nil {
 		return err

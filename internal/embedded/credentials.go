@@ -12,8 +12,8 @@ import (
 
 const credentialsFile = "credentials.json"
 
-// Credentials are the secrets of one data directory, made up once, when it is first used.
-type Credentials struct {
+// secrets are the secrets of one data directory, made up once, when it is first used.
+type secrets struct {
 	S3AccessKey        string `json:"s3_access_key"`
 	S3SecretKey        string `json:"s3_secret_key"`
 	PostgresPassword   string `json:"postgres_password"`
@@ -22,8 +22,8 @@ type Credentials struct {
 	StreamsPassword    string `json:"streams_password"`
 }
 
-func newCredentials() Credentials {
-	return Credentials{
+func newSecrets() secrets {
+	return secrets{
 		S3AccessKey:        rand.Text()[:20],
 		S3SecretKey:        rand.Text() + rand.Text(),
 		PostgresPassword:   rand.Text(),
@@ -33,54 +33,54 @@ func newCredentials() Credentials {
 	}
 }
 
-func (c Credentials) complete() bool {
+func (c secrets) complete() bool {
 	return c.S3AccessKey != "" && c.S3SecretKey != "" && c.PostgresPassword != "" &&
 		c.ClickHousePassword != "" && c.JWTSecret != "" && c.StreamsPassword != ""
 }
 
-func loadOrCreateCredentials(dataDir string) (Credentials, error) {
-	creds, err := LoadCredentials(dataDir)
+func loadOrCreateSecrets(dataDir string) (secrets, error) {
+	creds, err := loadSecrets(dataDir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return creds, err
 	}
 	path := filepath.Join(dataDir, credentialsFile)
 	// PostgreSQL keeps its password inside its data; a new one would lock everybody out.
 	if _, err := os.Stat(filepath.Join(dataDir, dirPostgres)); err == nil {
-		return Credentials{}, fmt.Errorf("%s is gone, and %s can only be opened with the password in it: put it back, or remove %s to begin anew",
+		return secrets{}, fmt.Errorf("%s is gone, and %s can only be opened with the password in it: put it back, or remove %s to begin anew",
 			path, dirPostgres, dataDir)
 	}
-	creds = newCredentials()
+	creds = newSecrets()
 	text, err := json.MarshalIndent(creds, "", "  ")
 	if err != nil {
-		return Credentials{}, fmt.Errorf("encoding credentials: %w", err)
+		return secrets{}, fmt.Errorf("encoding credentials: %w", err)
 	}
 	if err := writeFileAtomic(path, append(text, '\n')); err != nil {
-		return Credentials{}, fmt.Errorf("writing credentials %s: %w", path, err)
+		return secrets{}, fmt.Errorf("writing credentials %s: %w", path, err)
 	}
 	return creds, nil
 }
 
-// LoadCredentials reads the secrets of a data directory that was used before. It refuses a file that
+// loadSecrets reads the secrets of a data directory that was used before. It refuses a file that
 // others than its owner may read.
-func LoadCredentials(dataDir string) (Credentials, error) {
+func loadSecrets(dataDir string) (secrets, error) {
 	path := filepath.Join(dataDir, credentialsFile)
 	info, err := os.Stat(path)
 	if err != nil {
-		return Credentials{}, fmt.Errorf("opening credentials: %w", err)
+		return secrets{}, fmt.Errorf("opening credentials: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return Credentials{}, fmt.Errorf("credentials %s may be read by others (mode %04o): run `chmod 600 %s`", path, mode, path)
+		return secrets{}, fmt.Errorf("credentials %s may be read by others (mode %04o): run `chmod 600 %s`", path, mode, path)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Credentials{}, fmt.Errorf("reading credentials: %w", err)
+		return secrets{}, fmt.Errorf("reading credentials: %w", err)
 	}
-	var creds Credentials
+	var creds secrets
 	if err := json.Unmarshal(text, &creds); err != nil {
-		return Credentials{}, fmt.Errorf("decoding credentials %s: %w; restore the file, or remove %s to begin anew", path, err, dataDir)
+		return secrets{}, fmt.Errorf("decoding credentials %s: %w; restore the file, or remove %s to begin anew", path, err, dataDir)
 	}
 	if !creds.complete() {
-		return Credentials{}, fmt.Errorf("credentials %s lack a value: restore the file, or remove %s to begin anew", path, dataDir)
+		return secrets{}, fmt.Errorf("credentials %s lack a value: restore the file, or remove %s to begin anew", path, dataDir)
 	}
 	return creds, nil
 }

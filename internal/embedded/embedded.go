@@ -56,17 +56,15 @@ type Server struct {
 }
 
 const (
-	startTimeout     = 90 * time.Second
-	slowStartNotice  = 5 * time.Second
-	slowStartMessage = "server is still starting"
+	startTimeout    = 90 * time.Second
+	slowStartNotice = 5 * time.Second
 )
 
 // Servers are the running servers of one data directory.
 type Servers struct {
-	lock        *os.File
-	credentials Credentials
-	env         map[string]string
-	servers     []*server
+	lock    *os.File
+	env     map[string]string
+	servers []*server
 
 	done chan struct{}
 
@@ -100,11 +98,10 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Servers, error) 
 }
 
 func (s *Servers) start(ctx context.Context, dataDir, cacheDir string, ports Ports, log *slog.Logger) error {
-	creds, err := loadOrCreateCredentials(dataDir)
+	creds, err := loadOrCreateSecrets(dataDir)
 	if err != nil {
 		return err
 	}
-	s.credentials = creds
 
 	addresses, portsErr := reservePorts(ports)
 	layout := layout{dataDir: dataDir, cacheDir: cacheDir}
@@ -126,7 +123,7 @@ func (s *Servers) start(ctx context.Context, dataDir, cacheDir string, ports Por
 	var wg sync.WaitGroup
 	for i, srv := range s.servers {
 		wg.Go(func() {
-			slow := time.AfterFunc(slowStartNotice, func() { log.Info(slowStartMessage, "server", srv.name, "log", srv.log) })
+			slow := time.AfterFunc(slowStartNotice, func() { log.Info("server is still starting", "server", srv.name, "log", srv.log) })
 			defer slow.Stop()
 			if failures[i] = srv.start(ctx, s.lock); failures[i] != nil {
 				cancel() // the others need not go on
@@ -142,13 +139,17 @@ func (s *Servers) start(ctx context.Context, dataDir, cacheDir string, ports Por
 	}
 
 	s.env = environment(addresses, creds)
-	return writeEnvFile(dataDir, s.env)
+	return nil
 }
 
-// firstCause leaves out the servers that stopped only because another one failed.
+// firstCause leaves out the servers that stopped only because another one failed, or the caller gave up.
 func firstCause(failures []error) error {
+	failures = slices.DeleteFunc(failures, func(err error) bool { return err == nil })
 	causes := slices.DeleteFunc(slices.Clone(failures), func(err error) bool { return errors.Is(err, context.Canceled) })
-	return cmp.Or(errors.Join(causes...), errors.Join(failures...))
+	if len(causes) == 0 && len(failures) > 0 {
+		return failures[0]
+	}
+	return errors.Join(causes...)
 }
 
 // watch turns the unexpected end of a server into Done and Err.
@@ -175,9 +176,6 @@ func (s *Servers) Err() error {
 
 // Env returns the variables that pipelines and the API read: endpoints and credentials.
 func (s *Servers) Env() map[string]string { return maps.Clone(s.env) }
-
-// Credentials returns the secrets of the data directory.
-func (s *Servers) Credentials() Credentials { return s.credentials }
 
 // List describes the servers, in the order in which data flow through them.
 func (s *Servers) List() []Server {

@@ -9,8 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,11 +17,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/internal/env"
 )
@@ -50,12 +43,18 @@ func exitWith(err error) {
 	os.Exit(0)
 }
 
+// parentState is what the program says once its servers run.
+type parentState struct {
+	Servers []Server
+	Vars    map[string]string
+}
+
 func runParent(dir string) error {
 	servers, err := Start(context.Background(), testConfig(dir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(servers.List()); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(parentState{servers.List(), servers.Env()}); err != nil {
 		return err
 	}
 	<-servers.Done()
@@ -85,147 +84,6 @@ func start(t *testing.T, dir string) *Servers {
 	}
 	t.Cleanup(func() { servers.Close() })
 	return servers
-}
-
-// content is something written to each server and read back from it.
-type content struct {
-	vars  map[string]string
-	large []byte
-}
-
-func newContent(vars map[string]string) content {
-	large := make([]byte, 12<<20)
-	for i := range large {
-		large[i] = byte(i*i>>7 ^ i) // no two parts alike
-	}
-	return content{vars: vars, large: large}
-}
-
-func (c content) s3(t *testing.T) *minio.Client {
-	t.Helper()
-	endpoint, err := url.Parse(c.vars[env.S3Endpoint])
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds: credentials.NewStaticV4(c.vars[env.S3AccessKey], c.vars[env.S3SecretKey], ""), Region: c.vars[env.S3Region],
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
-
-func (c content) kafka(t *testing.T, opts ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.vars[env.KafkaBrokers]), kgo.AllowAutoTopicCreation())...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return client
-}
-
-func (c content) postgres(t *testing.T) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), c.vars[env.PostgresDSN])
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
-}
-
-func (c content) clickhouse(t *testing.T, sql string) string {
-	t.Helper()
-	dsn, err := url.Parse(c.vars[env.ClickHouseDSN])
-	if err != nil {
-		t.Fatal(err)
-	}
-	dsn.Path = "/"
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, dsn.String(), strings.NewReader(sql))
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %s %v", sql, resp.Status, body, err)
-	}
-	return strings.TrimSpace(string(body))
-}
-
-func (c content) write(t *testing.T) {
-	t.Helper()
-	ctx := t.Context()
-	if err := c.kafka(t).ProduceSync(ctx, &kgo.Record{Topic: "purchases", Key: []byte("1"), Value: []byte(`{"id":"1"}`)}).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-
-	store := c.s3(t)
-	if err := store.MakeBucket(ctx, "shop-raw-data", minio.MakeBucketOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	for key, body := range map[string][]byte{"small": []byte("hello"), "a/large": c.large} {
-		options := minio.PutObjectOptions{PartSize: 5 << 20, ContentType: "text/plain"}
-		if _, err := store.PutObject(ctx, "shop-raw-data", key, bytes.NewReader(body), int64(len(body)), options); err != nil {
-			t.Fatal(err)
-		}
-	}
-
-	db := c.postgres(t)
-	for _, sql := range []string{"CREATE TABLE kept (id int PRIMARY KEY, name text)", "INSERT INTO kept VALUES (1, 'É')"} {
-		if _, err := db.Exec(ctx, sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-
-	c.clickhouse(t, "CREATE TABLE analytics.kept (id Int64) ENGINE = MergeTree ORDER BY id")
-	c.clickhouse(t, "INSERT INTO analytics.kept VALUES (42)")
-}
-
-func (c content) check(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-
-	consumer := c.kafka(t, kgo.ConsumeTopics("purchases"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	fetches := consumer.PollFetches(ctx)
-	if err := fetches.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if records := fetches.Records(); len(records) != 1 || string(records[0].Value) != `{"id":"1"}` {
-		t.Errorf("Kafka holds %d records, want the one that was written", len(records))
-	}
-
-	for key, want := range map[string][]byte{"small": []byte("hello"), "a/large": c.large} {
-		object, err := c.s3(t).GetObject(ctx, "shop-raw-data", key, minio.GetObjectOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(got, want) {
-			t.Errorf("S3 object %s differs from what was put (%d of %d bytes)", key, len(got), len(want))
-		}
-	}
-
-	var lower, zone string
-	if err := c.postgres(t).QueryRow(ctx, "SELECT lower(name), current_setting('timezone') FROM kept").Scan(&lower, &zone); err != nil {
-		t.Fatal(err)
-	}
-	if lower != "é" || zone != "UTC" {
-		t.Errorf("PostgreSQL answers %q in %s, want é in UTC", lower, zone)
-	}
-	if got := c.clickhouse(t, "SELECT sum(id) FROM analytics.kept"); got != "42" {
-		t.Errorf("ClickHouse answers %q, want 42", got)
-	}
 }
 
 func TestServersKeepWhatWasWrittenAcrossAStopAndAStart(t *testing.T) {
@@ -258,17 +116,10 @@ func TestServersKeepWhatWasWrittenAcrossAStopAndAStart(t *testing.T) {
 	c.vars = again.Env()
 	c.check(t)
 
-	fromFile, err := ReadEnv(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range again.Env() {
-		if fromFile[name] != value {
-			t.Errorf("env file has %s=%q, want %q", name, fromFile[name], value)
+	for _, name := range []string{env.S3AccessKey, env.S3SecretKey, env.JWTSecret, env.StreamsPassword} {
+		if before := servers.Env()[name]; before == "" || before != again.Env()[name] {
+			t.Errorf("%s changed with the restart", name)
 		}
-	}
-	if creds := again.Credentials(); creds != servers.Credentials() || len(creds.JWTSecret) < 32 {
-		t.Error("the credentials changed with the restart, or the JWT secret is short")
 	}
 }
 
@@ -288,15 +139,11 @@ func TestKilledParentTakesItsServersAlongAndLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { parent.Process.Kill(); parent.Wait() })
-	var list []Server
-	if err := json.NewDecoder(stdout).Decode(&list); err != nil {
+	var before parentState
+	if err := json.NewDecoder(stdout).Decode(&before); err != nil {
 		t.Fatal(err)
 	}
-	vars, err := ReadEnv(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newContent(vars)
+	c := newContent(before.Vars)
 	c.write(t)
 
 	if err := parent.Process.Kill(); err != nil {
@@ -305,7 +152,7 @@ func TestKilledParentTakesItsServersAlongAndLosesNothing(t *testing.T) {
 	parent.Wait()
 
 	servers := start(t, dir) // waits until the last child has let go of the directory
-	for _, s := range list {
+	for _, s := range before.Servers {
 		if running(s.PID) {
 			t.Errorf("%s (process %d) outlived its parent", s.Name, s.PID)
 		}
@@ -382,6 +229,26 @@ func TestStartNamesEveryPortThatIsTaken(t *testing.T) {
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %q", err, want)
+		}
+	}
+}
+
+func TestStartSaysHowToInstallWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no `clickhouse` there
+	_, err := Start(t.Context(), Config{DataDir: t.TempDir(), CacheDir: t.TempDir()}, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "shop-connect install") {
+		t.Errorf("error is %v, want one that names the command", err)
+	}
+}
+
+func TestServersAreOutOfReachOfCtrlC(t *testing.T) {
+	for _, s := range start(t, t.TempDir()).List() {
+		group, err := syscall.Getpgid(s.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if group == syscall.Getpgrp() {
+			t.Errorf("%s gets the terminal's signals, and would stop before the streams do", s.Name)
 		}
 	}
 }

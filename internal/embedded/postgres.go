@@ -32,10 +32,10 @@ type postgresServer struct {
 	cluster  string
 	address  string
 	log      string
-	creds    Credentials
+	creds    secrets
 }
 
-func newPostgres(ctx context.Context, l layout, address string, creds Credentials) (*server, error) {
+func newPostgres(ctx context.Context, l layout, address string, creds secrets) (*server, error) {
 	p := &postgresServer{
 		dataDir: l.dataDir, cluster: l.data(dirPostgres), address: address, log: l.log(dirPostgres), creds: creds,
 	}

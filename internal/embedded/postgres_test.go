@@ -12,7 +12,7 @@ import (
 // worksAcrossRestart takes a PostgreSQL through creation, work, stop and restart.
 func worksAcrossRestart(t *testing.T, dir string, programs postgresPrograms, id identity) {
 	t.Helper()
-	creds := newCredentials()
+	creds := newSecrets()
 	addresses, err := reservePorts(Ports{})
 	if err != nil {
 		t.Fatal(err)

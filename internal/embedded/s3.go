@@ -31,7 +31,7 @@ const (
 	s3Grace = 300 * time.Millisecond
 )
 
-func newS3(l layout, address string, creds Credentials) *server {
+func newS3(l layout, address string, creds secrets) *server {
 	return &server{
 		name: nameS3, engine: "versitygw", address: address,
 		data: l.data(dirS3), log: l.log(dirS3), stopSignal: syscall.SIGTERM,
@@ -42,7 +42,7 @@ func newS3(l layout, address string, creds Credentials) *server {
 	}
 }
 
-func probeS3(ctx context.Context, address string, creds Credentials) error {
+func probeS3(ctx context.Context, address string, creds secrets) error {
 	client, err := minio.New(address, &minio.Options{
 		Creds: credentials.NewStaticV4(creds.S3AccessKey, creds.S3SecretKey, ""), Region: s3Region, MaxRetries: 1,
 	})

@@ -13,12 +13,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/shop-connect/shop-connect/internal/env"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 const (
 	timeout = time.Minute
-	// lockKey is the PostgreSQL advisory lock that lets one replica provision at a time.
-	lockKey = 0x73686f70 // "shop"
+	// lockKey is the PostgreSQL advisory lock that lets one replica provision at a time. It must differ
+	// from the one of the migrations, which wait for theirs on another connection.
+	lockKey = 0x70726f76 // "prov"
 )
 
 // steps are independent of each other.
@@ -28,6 +30,7 @@ var steps = []struct {
 }{
 	{"Kafka topics", createTopics},
 	{"S3 buckets", createBuckets},
+	{"PostgreSQL tables", migratePostgres},
 	{"ClickHouse tables", migrateClickHouse},
 }
 
@@ -57,6 +60,10 @@ func All(ctx context.Context, vars map[string]string) error {
 	}
 	wg.Wait()
 	return errors.Join(failures...)
+}
+
+func migratePostgres(ctx context.Context, vars map[string]string) error {
+	return store.Migrate(ctx, vars[env.PostgresDSN])
 }
 
 // lock holds an advisory lock for as long as its connection is open.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -95,6 +96,19 @@ func TestAllMayRunAgainAndInSeveralReplicasAtOnce(t *testing.T) {
 		if got := policy(t, admin, topic.name); got != want {
 			t.Errorf("topic %s has cleanup.policy %s, want %s", topic.name, got, want)
 		}
+	}
+
+	db, err := pgx.Connect(t.Context(), vars[env.PostgresDSN])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.Background())
+	var migrated bool
+	if err := db.QueryRow(t.Context(), "SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&migrated); err != nil {
+		t.Fatal(err)
+	}
+	if !migrated {
+		t.Error("PostgreSQL has no tables")
 	}
 }
 
