@@ -1,0 +1,44 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/shop-connect/shop-connect/internal/auth"
+)
+
+// Authorize checks a request's bearer token and that it has the scopes. Where it has not, the request
+// is answered, and ok is false.
+func (s *Server) Authorize(w http.ResponseWriter, r *http.Request, scopes []string) (claims auth.Claims, ok bool) {
+	token, ok := bearer(r)
+	if ok {
+		var err error
+		claims, err = s.config.Verifier.Verify(token)
+		ok = err == nil // why it is refused would help an attacker only
+	}
+	if !ok {
+		WriteProblem(w, unauthorized("this needs the header `Authorization: Bearer <token>` with a valid token from POST /api/v1/token"))
+		return claims, false
+	}
+	if !claims.Allows(scopes) {
+		wanted := strings.Join(scopes, " ")
+		WriteProblem(w, NewProblem(http.StatusForbidden, "the token must have the scope "+wanted).
+			WithHeader("WWW-Authenticate", `Bearer error="insufficient_scope", scope="`+wanted+`"`))
+		return claims, false
+	}
+	return claims, true
+}
+
+func unauthorized(detail string) *Problem {
+	return NewProblem(http.StatusUnauthorized, detail).WithHeader("WWW-Authenticate", "Bearer")
+}
+
+// bearer returns the token of a request that has exactly one.
+func bearer(r *http.Request) (string, bool) {
+	const scheme = "Bearer "
+	given := r.Header["Authorization"]
+	if len(given) != 1 || len(given[0]) <= len(scheme) || !strings.EqualFold(given[0][:len(scheme)], scheme) {
+		return "", false
+	}
+	return given[0][len(scheme):], true
+}

@@ -1,0 +1,105 @@
+package api
+
+import (
+	"net/http"
+	"path"
+	"runtime/debug"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+const headerRequestID = "X-Request-Id"
+
+// RequestID is the id of a request that is being answered.
+func RequestID(w http.ResponseWriter) string { return w.Header().Get(headerRequestID) }
+
+// handler wraps the routes in what every request goes through.
+func (s *Server) handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tracked := &response{ResponseWriter: w}
+		w.Header()[headerRequestID] = []string{requestID(r)}
+		defer s.recoverPanic(tracked, r)
+
+		target := r.URL.Path
+		if len(target) > 1 && target[len(target)-1] == '/' {
+			r = withoutTrailingSlash(r)
+			target = r.URL.Path
+		}
+		if path.Clean("/"+target) != target {
+			s.noRoute(tracked, r) // the mux would redirect, in a shape of its own
+			return
+		}
+		if r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBodyBytes)
+		}
+		s.mux.ServeHTTP(tracked, r)
+	})
+}
+
+// requestID takes the client's id, so that it finds its request in our logs, unless the id could be
+// anything else than an id there.
+func requestID(r *http.Request) string {
+	if given := r.Header[headerRequestID]; len(given) == 1 && isID(given[0]) {
+		return given[0]
+	}
+	return uuid.Must(uuid.NewV7()).String()
+}
+
+func isID(s string) bool {
+	if s == "" || len(s) > 128 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
+
+func withoutTrailingSlash(r *http.Request) *http.Request {
+	r2, u := new(http.Request), *r.URL
+	*r2 = *r
+	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	r2.URL = &u
+	return r2
+}
+
+func (s *Server) recoverPanic(w *response, r *http.Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause == http.ErrAbortHandler {
+		panic(cause)
+	}
+	s.log.Error("answering a request panicked", "method", r.Method, "path", r.URL.Path,
+		"request_id", RequestID(w), "cause", cause, "stack", string(debug.Stack()))
+	if w.begun {
+		panic(http.ErrAbortHandler) // half an answer must not look like a whole one
+	}
+	WriteProblem(w, NewProblem(http.StatusInternalServerError, "the server has a fault; its logs have more under the request id"))
+}
+
+// response knows whether an answer was begun.
+type response struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (r *response) WriteHeader(status int) {
+	r.begun = true
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *response) Write(b []byte) (int, error) {
+	r.begun = true
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,98 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Route is an endpoint that a stream serves.
+type Route struct {
+	// Method and Path are those of the request; a path may have wildcards as in net/http patterns.
+	Method, Path string
+	Handler      http.Handler
+	// Operation describes the endpoint in the OpenAPI document; nil leaves it out.
+	Operation *huma.Operation
+}
+
+func (r Route) pattern() string { return r.Method + " " + r.Path }
+
+// routes is the table of endpoints that streams have mounted. The mux cannot forget a pattern, and need
+// not: a route whose stream is away, for an edit or a restart, is still a route, and answers 503 where
+// 404 would make clients give up.
+type routes struct {
+	mu        sync.Mutex
+	byPattern map[string]*route
+}
+
+type route struct {
+	handler atomic.Pointer[http.Handler]
+}
+
+func (r *route) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if h := r.handler.Load(); h != nil {
+		(*h).ServeHTTP(w, req)
+		return
+	}
+	WriteProblem(w, Unavailable("the stream behind this endpoint is restarting; send the request again"))
+}
+
+// Mount gives an endpoint to a stream until unmount is called, which may be called twice.
+func (s *Server) Mount(r Route) (unmount func(), err error) {
+	s.routes.mu.Lock()
+	defer s.routes.mu.Unlock()
+	mounted, known := s.routes.byPattern[r.pattern()]
+	if !known {
+		mounted = &route{}
+		if err := handle(s.mux, r.pattern(), mounted); err != nil {
+			return nil, fmt.Errorf("mounting %s: %w", r.pattern(), err)
+		}
+		s.routes.byPattern[r.pattern()] = mounted
+	}
+	handler := &r.Handler
+	if !mounted.handler.CompareAndSwap(nil, handler) {
+		return nil, fmt.Errorf("mounting %s: another stream serves it; give one of them another path", r.pattern())
+	}
+	if r.Operation != nil {
+		s.openAPI.set(r)
+	}
+	return func() { mounted.handler.CompareAndSwap(handler, nil) }, nil
+}
+
+// handle registers a pattern; the mux panics where it is malformed or at odds with another.
+func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%v", cause)
+		}
+	}()
+	mux.Handle(pattern, h)
+	return nil
+}
+
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
+// noRoute answers what no pattern matches: 405 where another method would do, else 404.
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range methods {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := s.mux.Handler(probe); strings.HasPrefix(pattern, method+" ") ||
+			method == http.MethodHead && strings.HasPrefix(pattern, http.MethodGet+" ") {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 || slices.Contains(allowed, r.Method) {
+		WriteProblem(w, NewProblem(http.StatusNotFound, "there is nothing at this path; GET /openapi.json lists what there is"))
+		return
+	}
+	allow := strings.Join(allowed, ", ")
+	WriteProblem(w, NewProblem(http.StatusMethodNotAllowed, "this path takes "+allow).WithHeader("Allow", allow))
+}

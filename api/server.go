@@ -1,0 +1,168 @@
+// Package api is the shop's HTTP API: one listener, one check of tokens and one shape of errors for the
+// handlers written here and for the ingestion endpoints that YAML streams mount beside them.
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/shop-connect/shop-connect/internal/auth"
+)
+
+// DefaultAddress is open to this machine only; wider is a choice.
+const DefaultAddress = "127.0.0.1:8000"
+
+// DefaultMaxBodyBytes bounds what any request can send.
+const DefaultMaxBodyBytes = 32 << 20
+
+// A client that is slower than this is cut off, so that it cannot hold on to memory and connections.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = time.Minute
+	writeTimeout      = 2 * time.Minute // from the end of the header: reading, waiting for Kafka, answering
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+
+	// shutdownTimeout is how long requests in flight have to finish.
+	shutdownTimeout = 10 * time.Second
+)
+
+// key is the type of Key: a type of our own cannot collide with another package's key.
+type key struct{}
+
+// Key is where a *Server lies among the generic values of a Connect process, for inputs to find it.
+var Key key
+
+// Config says what the API listens on and whom it lets in.
+type Config struct {
+	// Address to listen on; DefaultAddress if empty.
+	Address string
+	// Verifier and Issuer deal with bearer tokens. Both are required (I7).
+	Verifier *auth.Verifier
+	Issuer   *auth.Issuer
+	// Users finds out what a user may do. Without it nobody gets a token by password.
+	Users func(ctx context.Context, user, password string) (scopes []string, ok bool)
+	// DemoUser lets admin in with password admin. For `up` and `demo` alone.
+	DemoUser bool
+	// Checks are run by GET /health, by the name that it shows. They must honour their context.
+	Checks map[string]func(ctx context.Context) error
+	// Version is shown by GET / and in the OpenAPI document.
+	Version string
+	// MaxBodyBytes bounds the body of any request; DefaultMaxBodyBytes if 0.
+	MaxBodyBytes int64
+	// Logger gets what an operator must know; slog.Default() if nil.
+	Logger *slog.Logger
+}
+
+// Server is the HTTP API. New makes one.
+type Server struct {
+	config  Config
+	log     *slog.Logger
+	mux     *http.ServeMux
+	huma    huma.API
+	http    *http.Server
+	routes  routes
+	health  health
+	openAPI openAPICache
+
+	mu       sync.Mutex
+	listener net.Listener
+}
+
+// New does no I/O. It reports every fault of the config at once.
+func New(c Config) (*Server, error) {
+	var faults []error
+	if c.Verifier == nil || c.Issuer == nil {
+		faults = append(faults, errors.New("constructing API: a token verifier and issuer are required (I7)"))
+	}
+	if c.MaxBodyBytes < 0 {
+		faults = append(faults, fmt.Errorf("constructing API: max_body_bytes must be above 0, is %d", c.MaxBodyBytes))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	c.Address = cmp.Or(c.Address, DefaultAddress)
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, DefaultMaxBodyBytes)
+	s := &Server{config: c, log: cmp.Or(c.Logger, slog.Default()), mux: http.NewServeMux()}
+	s.huma = humago.New(s.mux, humaConfig(c.Version))
+	s.routes.byPattern = map[string]*route{}
+	s.health.checks = c.Checks
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what clients do wrong on the wire
+	}
+	s.mux.HandleFunc("/", s.noRoute)
+	s.mux.HandleFunc("GET /openapi.json", s.serveOpenAPI)
+	s.registerRoot()
+	s.registerHealth()
+	s.registerToken()
+	return s, nil
+}
+
+// ServeHTTP answers one request, for tests and for who brings a listener of their own.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
+
+// Listen takes the address, so that a taken one is known before anything else starts.
+func (s *Server) Listen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", s.config.Address)
+	if err != nil {
+		return fmt.Errorf("listening for the API: %w; is another program there? choose another with api.address", err)
+	}
+	s.listener = l
+	return nil
+}
+
+// Addr is the address listened on, nil before Listen.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return nil
+	}
+	return s.listener.Addr()
+}
+
+// Serve answers requests until the context ends, then lets those in flight finish. End it after the
+// streams have stopped: they answer the requests that they have taken.
+func (s *Server) Serve(ctx context.Context) error {
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	if s.config.DemoUser {
+		s.log.Warn("the API lets admin in with password admin: for demonstration only", "address", s.Addr().String())
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving the API: %w", err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := s.http.Shutdown(grace); err != nil {
+		// whoever is still there has had the time to finish
+		return errors.Join(fmt.Errorf("closing the API with requests in flight: %w", err), s.http.Close())
+	}
+	return nil
+}
