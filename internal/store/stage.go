@@ -44,28 +44,32 @@ type StagedObject struct {
 	Range *Range
 	// StageKey and QuarantineKey are the objects written, Fault says why the object was refused whole.
 	StageKey, QuarantineKey, Fault string
+	// Replaces says that this state stands for all of the object, so that no earlier one is known any more.
+	Replaces bool
 }
 
-// KnownObjects returns those of the given objects that are staged in exactly this state.
-func (s *Store) KnownObjects(ctx context.Context, entity string, objects []Object) (map[string]bool, error) {
+// KnownObjects returns those of the given objects that are staged in exactly this state, by key, each
+// with the run that did it, empty for none.
+func (s *Store) KnownObjects(ctx context.Context, entity string, objects []Object) (map[string]string, error) {
 	keys, etags := make([]string, len(objects)), make([]string, len(objects))
 	for i, o := range objects {
 		keys[i], etags[i] = o.Key, o.ETag
 	}
 	rows, err := s.pool.Query(ctx, `
-		SELECT o.key FROM stage_objects o JOIN unnest($2::text[], $3::text[]) AS asked (key, etag)
+		SELECT o.key, coalesce(o.run_id::text, '') FROM stage_objects o JOIN unnest($2::text[], $3::text[]) AS asked (key, etag)
 			ON o.key = asked.key AND o.etag = asked.etag
 		WHERE o.entity = $1`, entity, keys, etags)
 	if err != nil {
 		return nil, fmt.Errorf("looking up staged objects: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	known := make(map[string]string, len(objects))
+	var key, run string
+	_, err = pgx.ForEachRow(rows, []any{&key, &run}, func() error {
+		known[key] = run
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("looking up staged objects: %w", err)
-	}
-	known := make(map[string]bool, len(found))
-	for _, key := range found {
-		known[key] = true
 	}
 	return known, nil
 }
@@ -162,6 +166,9 @@ func (l *StageLock) Commit(ctx context.Context, o StagedObject) error {
 		batch.Queue(`INSERT INTO stage_ranges (entity, topic, partition, day, first_offset, last_offset)
 			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
 			l.slice.Entity, l.slice.Topic, l.slice.Partition, l.slice.Day, o.Range.First, o.Range.Last)
+	}
+	if o.Replaces {
+		batch.Queue(`DELETE FROM stage_objects WHERE entity = $1 AND key = $2`, l.slice.Entity, o.Key)
 	}
 	batch.Queue(`
 		INSERT INTO stage_objects (entity, key, etag, run_id, rows_in, rows_out, rows_refused, rows_skipped,

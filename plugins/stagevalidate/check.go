@@ -1,0 +1,245 @@
+package stagevalidate
+
+import (
+	"math"
+	"time"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/shop-connect/shop-connect/internal/clock"
+	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/money"
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
+)
+
+// What is known of a row. A row without marks is a good one.
+const (
+	markDeleted = 1 << iota // only its key is held against the contract
+	markSkipped             // it is in STAGE or quarantine already
+	markRefused
+)
+
+// rowGroup is what is known of the rows of one row group.
+type rowGroup struct {
+	number int
+	// firstRow is the number of its first row in the object.
+	firstRow int64
+	marks    []uint8
+	reasons  map[int][]contract.Reason
+
+	skipped, refused int
+}
+
+func (g *rowGroup) len() int { return len(g.marks) }
+
+// good is the number of rows that go to STAGE.
+func (g *rowGroup) good() int { return g.len() - g.skipped - g.refused }
+
+func (g *rowGroup) skip(row int) {
+	g.marks[row] |= markSkipped
+	g.skipped++
+}
+
+func (g *rowGroup) refuse(row int, reasons ...contract.Reason) {
+	if g.marks[row]&markSkipped != 0 {
+		return // its faults were told when it first came
+	}
+	if g.marks[row]&markRefused == 0 {
+		g.marks[row] |= markRefused
+		g.refused++
+	}
+	g.reasons[row] = append(g.reasons[row], reasons...)
+}
+
+// checker holds the columns of row groups against the contract.
+type checker struct {
+	file    *file
+	now     time.Time
+	scratch []int64
+}
+
+// check marks the deletions and the rows that the contract refuses.
+func (c *checker) check(g *rowGroup) error {
+	if err := c.markDeletions(g); err != nil {
+		return err
+	}
+	for i := range c.file.layout.Contract.Fields {
+		if err := c.checkField(g, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) markDeletions(g *rowGroup) error {
+	column := c.file.layout.Index(parquetfile.ColumnDeleted)
+	return c.file.eachPage(g.number, column, func(page parquet.Page, first int) error {
+		values := page.Values()
+		buffer := make([]parquet.Value, 512)
+		for row := first; row < first+int(page.NumRows()); {
+			n, err := values.ReadValues(buffer)
+			if n == 0 {
+				return err
+			}
+			for _, v := range buffer[:n] {
+				if v.Boolean() {
+					g.marks[row] |= markDeleted
+				}
+				row++
+			}
+		}
+		return nil
+	})
+}
+
+func (c *checker) checkField(g *rowGroup, i int) error {
+	field, key := &c.file.layout.Contract.Fields[i], i == c.file.layout.Contract.Key
+	if c.file.columns[i] < 0 {
+		// an older file: the field was added since
+		for row := range g.marks {
+			c.absent(g, field, key, row)
+		}
+		return nil
+	}
+	var low, high int64
+	var verdicts dictionaryVerdicts
+	if field.Type != contract.String {
+		low, high = limits(field, c.now)
+	}
+	return c.file.eachPage(g.number, i, func(page parquet.Page, first int) error {
+		if (field.Required || key) && page.NumNulls() > 0 {
+			for n, level := range page.DefinitionLevels() {
+				if level == 0 {
+					c.absent(g, field, key, first+n)
+				}
+			}
+		}
+		rows := rowsOf{page: page, first: first}
+		switch field.Type {
+		case contract.Bool:
+		case contract.String:
+			c.checkTexts(g, field, key, page, &rows, &verdicts)
+		default:
+			c.checkIntegers(g, field, key, page, &rows, low, high)
+		}
+		return nil
+	})
+}
+
+func (c *checker) absent(g *rowGroup, field *contract.Field, key bool, row int) {
+	switch {
+	case key && g.marks[row]&markDeleted != 0:
+		g.refuse(row, contract.Reason{Field: field.Name, Rule: contract.RuleRequired, Message: "is required in a deletion"})
+	case key || (field.Required && g.marks[row]&markDeleted == 0):
+		g.refuse(row, field.Absent())
+	}
+}
+
+func (c *checker) checkIntegers(g *rowGroup, field *contract.Field, key bool, page parquet.Page, rows *rowsOf, low, high int64) {
+	values := integers(page, c.scratch[:0])
+	if page.Dictionary() != nil {
+		c.scratch = values
+	}
+	for i, v := range values {
+		if v >= low && v <= high {
+			continue
+		}
+		if row := rows.row(i); key || g.marks[row]&markDeleted == 0 {
+			g.refuse(row, outOfLimits(field, v))
+		}
+	}
+}
+
+// limits narrows what a contract allows to what the type can hold: RAW cannot go past it, but files of
+// other writers can.
+func limits(field *contract.Field, now time.Time) (low, high int64) {
+	low, high = typeLimits(field.Type)
+	if l, h, ok := field.Range(now); ok {
+		low, high = max(low, l), min(high, h)
+	}
+	return low, high
+}
+
+// The years 1 to 9999.
+const (
+	firstDay = -719_162
+	lastDay  = 2_932_896
+
+	microsPerDay = 86_400_000_000
+)
+
+func typeLimits(t contract.Type) (low, high int64) {
+	switch t {
+	case contract.Decimal:
+		return -money.Max, money.Max
+	case contract.Timestamp:
+		return firstDay * microsPerDay, (lastDay+1)*microsPerDay - 1
+	case contract.Date:
+		return firstDay, lastDay
+	default:
+		return math.MinInt64, math.MaxInt64
+	}
+}
+
+func outOfLimits(field *contract.Field, v int64) contract.Reason {
+	if low, high := typeLimits(field.Type); v < low || v > high {
+		message := clock.ErrRange.Error()
+		if field.Type == contract.Decimal {
+			message = money.ErrTooLarge.Error()
+		}
+		return contract.Reason{Field: field.Name, Rule: contract.RuleType, Message: message}
+	}
+	return field.OutOfRange(v)
+}
+
+// dictionaryVerdicts remembers which values of a dictionary are refused: a dictionary serves many pages.
+type dictionaryVerdicts struct {
+	of      parquet.Dictionary
+	reasons [][]contract.Reason
+	any     bool
+}
+
+func (c *checker) checkTexts(g *rowGroup, field *contract.Field, key bool, page parquet.Page, rows *rowsOf, verdicts *dictionaryVerdicts) {
+	values := textsOf(page)
+	judge := func(i int, reasons []contract.Reason) {
+		if row := rows.row(i); key || g.marks[row]&markDeleted == 0 {
+			g.refuse(row, reasons...)
+		}
+	}
+	if values.dictionary == nil {
+		for i := range values.len() {
+			if reasons := checkText(field, values.at(i)); reasons != nil {
+				judge(i, reasons)
+			}
+		}
+		return
+	}
+	if verdicts.of != values.dictionary {
+		*verdicts = dictionaryVerdicts{of: values.dictionary, reasons: make([][]contract.Reason, values.dictionary.Len())}
+		for k := range verdicts.reasons {
+			verdicts.reasons[k] = checkText(field, values.dictionary.Index(int32(k)).ByteArray())
+			verdicts.any = verdicts.any || verdicts.reasons[k] != nil
+		}
+	}
+	// the copy of a row group with an index past its dictionary would be unreadable
+	known := uint32(len(verdicts.reasons))
+	for i, index := range values.indexes {
+		if uint32(index) >= known {
+			panic("an index lies past the dictionary")
+		}
+		if verdicts.any && verdicts.reasons[index] != nil {
+			judge(i, verdicts.reasons[index])
+		}
+	}
+}
+
+func checkText(field *contract.Field, v []byte) []contract.Reason {
+	if !utf8.Valid(v) {
+		return []contract.Reason{{Field: field.Name, Rule: contract.RuleType, Message: "must be valid UTF-8"}}
+	}
+	if !field.HasTextRules() {
+		return nil
+	}
+	return field.CheckText(v)
+}

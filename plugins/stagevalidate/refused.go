@@ -1,0 +1,78 @@
+package stagevalidate
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
+)
+
+// refusedRows collects the refused rows of an object in a file on disk.
+type refusedRows struct {
+	file   *file
+	place  place
+	at     time.Time
+	spool  *spool
+	writer *parquet.GenericWriter[quarantine.Row]
+}
+
+func newRefusedRows(f *file, p place, at time.Time) (*refusedRows, error) {
+	s, err := newSpool()
+	if err != nil {
+		return nil, err
+	}
+	return &refusedRows{
+		file: f, place: p, at: at, spool: s,
+		writer: parquet.NewGenericWriter[quarantine.Row](s, parquet.Compression(&parquet.Zstd)),
+	}, nil
+}
+
+// add writes the refused rows of a row group, with their bytes as they came.
+func (r *refusedRows) add(g *rowGroup) error {
+	numbers := make([]int, 0, g.refused)
+	for row, mark := range g.marks {
+		if mark&markRefused != 0 {
+			numbers = append(numbers, row)
+		}
+	}
+	offsets := make(map[int]int64, len(numbers))
+	err := r.file.eachOffset(g.number, func(row int, offset int64) {
+		if g.marks[row]&markRefused != 0 {
+			offsets[row] = offset
+		}
+	})
+	if err != nil {
+		return err
+	}
+	source, rules := r.file.source.object, r.file.layout.Contract
+	return r.file.eachPage(g.number, r.file.layout.Index(parquetfile.ColumnValue), func(page parquet.Page, first int) error {
+		values := textsOf(page)
+		from, _ := slices.BinarySearch(numbers, first)
+		to, _ := slices.BinarySearch(numbers, first+int(page.NumRows()))
+		rows := make([]quarantine.Row, 0, to-from)
+		for _, row := range numbers[from:to] {
+			rows = append(rows, quarantine.Row{
+				Entity: rules.Entity, ContractVersion: int64(rules.Version), Layer: quarantine.LayerStage,
+				Reasons:   quarantine.ReasonsJSON(g.reasons[row]),
+				Source:    fmt.Sprintf("s3://%s/%s#%d", source.bucket, source.key, g.firstRow+int64(row)),
+				RefusedAt: r.at.UnixMicro(), Value: values.at(row - first),
+				Topic: r.place.topic, Partition: r.place.partition, Offset: offsets[row],
+			})
+		}
+		if _, err := r.writer.Write(rows); err != nil {
+			return fmt.Errorf("writing refused rows: %w", err)
+		}
+		return nil
+	})
+}
+
+func (r *refusedRows) close() error {
+	if err := r.writer.Close(); err != nil {
+		return fmt.Errorf("writing refused rows: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package stagevalidate
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+)
+
+// spool is an object on its way out: on disk, because its size is known only at its end and memory is
+// for row groups.
+type spool struct {
+	file   *os.File
+	buffer *bufio.Writer
+	size   int64
+}
+
+func newSpool() (*spool, error) {
+	f, err := os.CreateTemp("", "shop-connect-stage-*.parquet")
+	if err != nil {
+		return nil, fmt.Errorf("creating a temporary file: %w; TMPDIR names where", err)
+	}
+	// the name is not needed, and without it a crash leaves nothing behind
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, fmt.Errorf("hiding a temporary file: %w", err)
+	}
+	return &spool{file: f, buffer: bufio.NewWriterSize(f, 1<<20)}, nil
+}
+
+func (s *spool) Write(p []byte) (int, error) {
+	n, err := s.buffer.Write(p)
+	s.size += int64(n)
+	if err != nil {
+		return n, fmt.Errorf("writing a temporary file: %w", err)
+	}
+	return n, nil
+}
+
+// reader returns what was written, from its beginning.
+func (s *spool) reader() (io.Reader, error) {
+	if err := s.buffer.Flush(); err != nil {
+		return nil, fmt.Errorf("writing a temporary file: %w", err)
+	}
+	return io.NewSectionReader(s.file, 0, s.size), nil
+}
+
+// close frees the disk space. It is safe on nil.
+func (s *spool) close() {
+	if s != nil {
+		_ = s.file.Close()
+	}
+}

@@ -1,0 +1,248 @@
+package stagevalidate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/shop-connect/shop-connect/internal/quarantine"
+	"github.com/shop-connect/shop-connect/internal/store"
+)
+
+const (
+	parquetType = "application/vnd.apache.parquet"
+	// changeAttempts bounds how often an object is begun again because it was overwritten meanwhile.
+	changeAttempts = 3
+	// metaFault is the user metadata of a quarantined object that says what is wrong with it.
+	metaFault = "Fault"
+)
+
+// stage takes one object into STAGE, as it is now: it may have been overwritten since it was listed.
+func (p *processor) stage(ctx context.Context, o object, run string) (report, error) {
+	for attempt := 1; ; attempt++ {
+		r, err := p.stageOnce(ctx, o, run)
+		if errors.Is(err, errGone) {
+			return report{Key: o.key, Unchanged: true}, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1})
+		}
+		if !errors.Is(err, errChanged) || attempt == changeAttempts {
+			return r, err
+		}
+		now, err := p.client.StatObject(ctx, o.bucket, o.key, minio.StatObjectOptions{})
+		if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchKey {
+			return report{}, fmt.Errorf("looking at s3://%s/%s: %w", o.bucket, o.key, p.cfg.objects.Explain(err, o.bucket))
+		}
+		o.etag, o.size = now.ETag, now.Size
+	}
+}
+
+func (p *processor) count(ctx context.Context, run string, c store.Counts) error {
+	if run == "" {
+		return nil
+	}
+	return p.store.AddToRun(ctx, run, c)
+}
+
+func (p *processor) stageOnce(ctx context.Context, o object, run string) (report, error) {
+	rest, ours := strings.CutPrefix(o.key, p.cfg.layout.Contract.Entity+"/")
+	if !ours {
+		return report{}, fmt.Errorf("object %q does not belong to entity %q: point the input's prefix at %q", o.key, p.cfg.layout.Contract.Entity, p.cfg.layout.Contract.Entity+"/")
+	}
+	r, err := p.stageRows(ctx, o, rest, run)
+	var f fault
+	if errors.As(err, &f) {
+		return p.refuseObject(ctx, o, rest, run, f)
+	}
+	return r, err
+}
+
+// stageRows holds the rows of an object against the contract and writes the good and the refused ones.
+func (p *processor) stageRows(ctx context.Context, o object, rest, run string) (report, error) {
+	src, err := newSource(ctx, p.client, o)
+	if err != nil {
+		return report{}, p.cfg.objects.Explain(err, o.bucket)
+	}
+	f, err := openFile(src, p.cfg.layout)
+	if err != nil {
+		return report{}, err
+	}
+	place, err := f.readPlace()
+	if err != nil {
+		return report{}, err
+	}
+	day := strings.TrimSuffix(path.Dir(rest), ".")
+	lock, err := p.lock(ctx, store.Slice{Topic: place.topic, Partition: place.partition, Day: day, Key: o.key})
+	if err != nil {
+		return report{}, err
+	}
+	defer lock.Release()
+	// another worker may have had the lock, and the same object, before
+	if known, err := lock.Known(ctx, store.Object{Key: o.key, ETag: o.etag}); err != nil || known {
+		return report{Key: o.key, Unchanged: true}, errors.Join(err, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1}))
+	}
+	var staged []store.Range
+	if place.topic != "" {
+		if staged, err = lock.Ranges(ctx, place.offsets); err != nil {
+			return report{}, err
+		}
+	}
+	x := &examiner{file: f, place: place, compression: p.cfg.compression, now: p.now()}
+	found, err := x.examine(staged)
+	defer found.close()
+	if err != nil {
+		return report{}, err
+	}
+	return p.write(ctx, lock, o, run, p.plan(o, rest, place, found))
+}
+
+func (p *processor) lock(ctx context.Context, slice store.Slice) (*store.StageLock, error) {
+	slice.Entity = p.cfg.layout.Contract.Entity
+	return p.store.LockStage(ctx, slice)
+}
+
+// plan is what is to be written for an object.
+type plan struct {
+	entry store.StagedObject
+	// A target is written where its key is not empty.
+	stage, quarantine store.Target
+	writeStage        func(ctx context.Context) error
+	writeQuarantine   func(ctx context.Context) error
+	// replaced is an object that no longer has any row.
+	replaced *store.Target
+}
+
+// plan names what is written. The names follow from the rows alone, so that whoever repeats an attempt
+// that crashed writes over what it left.
+func (p *processor) plan(o object, rest string, from place, found examination) plan {
+	entity := p.cfg.layout.Contract.Entity
+	name, flat := path.Base(rest), strings.ReplaceAll(rest, "/", "_")
+	if from.topic != "" && found.fresh != nil {
+		name = from.topic + "-" + strconv.Itoa(int(from.partition)) + "-" + strconv.FormatInt(found.fresh.First, 10) + ".parquet"
+		flat = name
+	}
+	pl := plan{entry: store.StagedObject{Counts: found.counts, Range: found.fresh}}
+	pl.entry.Bytes = o.size
+	pl.entry.Replaces = from.topic == ""
+	target := store.Target{Bucket: p.cfg.bucket, Key: path.Join(entity, path.Dir(rest), name)}
+	switch {
+	case found.counts.RowsOut > 0:
+		pl.stage = target
+		pl.writeStage = func(ctx context.Context) error {
+			if found.partial == nil {
+				return p.copy(ctx, o, target, nil)
+			}
+			return p.put(ctx, found.partial, target)
+		}
+	case from.topic == "":
+		pl.replaced = &target
+	}
+	if found.refused != nil {
+		pl.quarantine = store.Target{Bucket: p.cfg.quarantine, Key: path.Join(
+			entity, "layer="+quarantine.LayerStage, "date="+p.now().UTC().Format(time.DateOnly), flat)}
+		pl.writeQuarantine = func(ctx context.Context) error { return p.put(ctx, found.refused.spool, pl.quarantine) }
+	}
+	return pl
+}
+
+// refuseObject sets an object aside as it is.
+func (p *processor) refuseObject(ctx context.Context, o object, rest, run string, why fault) (report, error) {
+	lock, err := p.lock(ctx, store.Slice{Key: o.key})
+	if err != nil {
+		return report{}, err
+	}
+	defer lock.Release()
+	if known, err := lock.Known(ctx, store.Object{Key: o.key, ETag: o.etag}); err != nil || known {
+		return report{Key: o.key, Unchanged: true}, errors.Join(err, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1}))
+	}
+	pl := plan{entry: store.StagedObject{Fault: why.reason, Counts: store.Counts{ObjectsRefused: 1, Bytes: o.size}}}
+	pl.quarantine = store.Target{Bucket: p.cfg.quarantine, Key: path.Join(
+		p.cfg.layout.Contract.Entity, "layer="+quarantine.LayerStage, "objects", rest)}
+	pl.writeQuarantine = func(ctx context.Context) error {
+		return p.copy(ctx, o, pl.quarantine, map[string]string{metaFault: asciiOnly(why.reason)})
+	}
+	return p.write(ctx, lock, o, run, pl)
+}
+
+// write carries a plan out: a note of what is about to be written, the objects, the ledger. A crash
+// before the ledger leaves a note, by which the next attempt finds what it must overwrite or remove.
+func (p *processor) write(ctx context.Context, lock *store.StageLock, o object, run string, pl plan) (report, error) {
+	var targets []store.Target
+	for _, t := range []store.Target{pl.stage, pl.quarantine} {
+		if t.Key != "" {
+			targets = append(targets, t)
+		}
+	}
+	orphans, err := lock.Intend(ctx, o.key, targets)
+	if err != nil {
+		return report{}, err
+	}
+	for _, write := range []func(context.Context) error{pl.writeStage, pl.writeQuarantine} {
+		if write == nil {
+			continue
+		}
+		if err := write(ctx); err != nil {
+			return report{}, err
+		}
+	}
+	if pl.replaced != nil {
+		orphans = append(orphans, *pl.replaced)
+	}
+	for _, orphan := range orphans {
+		if err := p.client.RemoveObject(ctx, orphan.Bucket, orphan.Key, minio.RemoveObjectOptions{}); err != nil {
+			return report{}, fmt.Errorf("removing s3://%s/%s, which an attempt left that crashed: %w", orphan.Bucket, orphan.Key, err)
+		}
+	}
+	pl.entry.Object = store.Object{Key: o.key, ETag: o.etag}
+	pl.entry.RunID, pl.entry.Objects = run, 1
+	pl.entry.StageKey, pl.entry.QuarantineKey = pl.stage.Key, pl.quarantine.Key
+	if err := lock.Commit(ctx, pl.entry); err != nil { // I3, I4
+		return report{}, err
+	}
+	c := pl.entry.Counts
+	return report{
+		Key: o.key, RowsIn: c.RowsIn, RowsOut: c.RowsOut, RowsRefused: c.RowsRefused, RowsSkipped: c.RowsSkipped,
+		StageKey: pl.stage.Key, QuarantineKey: pl.quarantine.Key, Fault: pl.entry.Fault,
+	}, nil
+}
+
+// copy lets the store copy an object, in the state that was read.
+func (p *processor) copy(ctx context.Context, o object, to store.Target, metadata map[string]string) error {
+	destination := minio.CopyDestOptions{Bucket: to.Bucket, Object: to.Key, ReplaceMetadata: metadata != nil, UserMetadata: metadata}
+	_, err := p.client.ComposeObject(ctx, destination, minio.CopySrcOptions{Bucket: o.bucket, Object: o.key, MatchETag: o.etag})
+	switch minio.ToErrorResponse(err).StatusCode {
+	case http.StatusPreconditionFailed:
+		return errChanged
+	case http.StatusNotFound:
+		if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
+			return errGone
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("copying s3://%s/%s to s3://%s/%s: %w", o.bucket, o.key, to.Bucket, to.Key, p.cfg.objects.Explain(err, to.Bucket))
+	}
+	return nil
+}
+
+func (p *processor) put(ctx context.Context, from *spool, to store.Target) error {
+	reader, err := from.reader()
+	if err != nil {
+		return err
+	}
+	if _, err := p.client.PutObject(ctx, to.Bucket, to.Key, reader, from.size, minio.PutObjectOptions{ContentType: parquetType}); err != nil {
+		return fmt.Errorf("writing s3://%s/%s: %w", to.Bucket, to.Key, p.cfg.objects.Explain(err, to.Bucket))
+	}
+	return nil
+}
+
+// asciiOnly makes a text fit for an HTTP header.
+func asciiOnly(text string) string {
+	const limit = 500
+	quoted := strings.Trim(strconv.QuoteToASCII(text), `"`)
+	return quoted[:min(len(quoted), limit)]
+}
