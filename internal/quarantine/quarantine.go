@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -90,6 +91,7 @@ func Field() *service.ConfigField {
 type Refused struct {
 	layer  string
 	output *service.OwnedOutput
+	used   atomic.Bool
 }
 
 // FromParsed reads FieldRefused.
@@ -114,11 +116,18 @@ func (r *Refused) Write(ctx context.Context, batch service.MessageBatch) error {
 	if len(batch) == 0 {
 		return nil
 	}
+	r.used.Store(true)
 	if err := r.output.WriteBatch(ctx, batch); err != nil {
 		return fmt.Errorf("setting aside %d refused rows: %w", len(batch), err)
 	}
 	return nil
 }
 
-// Close closes the output.
-func (r *Refused) Close(ctx context.Context) error { return r.output.Close(ctx) }
+// Close closes the output. One that was never written to was never started, and would be waited for in
+// vain.
+func (r *Refused) Close(ctx context.Context) error {
+	if !r.used.Load() {
+		return nil
+	}
+	return r.output.Close(ctx)
+}
