@@ -12,9 +12,9 @@ import (
 	"github.com/apache/iceberg-go/catalog"
 	catalogsql "github.com/apache/iceberg-go/catalog/sql"
 	iceio "github.com/apache/iceberg-go/io"
-	_ "github.com/apache/iceberg-go/io/gocloud/s3" // s3:// locations
 	"github.com/apache/iceberg-go/table"
 	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/shop-connect/shop-connect/internal/icebergio" // s3:// locations
 
 	"github.com/shop-connect/shop-connect/internal/env"
 )
