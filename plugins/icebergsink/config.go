@@ -1,0 +1,177 @@
+package icebergsink
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/apache/iceberg-go/table"
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
+)
+
+const (
+	fieldCatalog     = "catalog"
+	fieldName        = "name"
+	fieldURI         = "uri"
+	fieldWarehouse   = "warehouse"
+	fieldStorage     = "storage"
+	fieldEndpoint    = "endpoint"
+	fieldRegion      = "region"
+	fieldAccessKey   = "access_key"
+	fieldSecretKey   = "secret_key"
+	fieldTable       = "table"
+	fieldContract    = "contract"
+	fieldDayColumn   = "day_column"
+	fieldPartitionBy = "partition_by"
+	fieldTimezone    = "timezone"
+	fieldRecentKeys  = "recent_keys"
+	fieldBatching    = "batching"
+)
+
+// Spec documents the output; the editor schema is generated from it.
+func Spec() *service.ConfigSpec {
+	return service.NewConfigSpec().
+		Summary("Writes JSON rows of a contract to an Apache Iceberg table, each Kafka record exactly once and one row per key.").
+		Description("The table and its namespace are created from the contract when they are missing. Every commit carries the Kafka offsets of its rows, so whatever is redelivered, retried or written by two processes at once counts once. A key that comes again with other content replaces its row, also across partitions; `{\"<key>\":…,\"deleted\":true}` removes it; of several events the one with the highest offset wins. That needs the records of one partition in order: leave `unordered_processing` of the `redpanda` input off.").
+		Categories("Services").
+		Fields(
+			service.NewObjectField(fieldCatalog,
+				service.NewStringField(fieldName).Description("The catalog's name inside its database. Spark and Trino must use the same name to see the same tables.").Default("shop"),
+				service.NewStringField(fieldURI).Description("The SQL catalog's database: `postgres://…`, or `sqlite:///path/catalog.db` for a single machine.").Secret(),
+				service.NewStringField(fieldWarehouse).Description("Where new tables are put: `s3://bucket/…` or `file:///path`."),
+			).Description("The Iceberg catalog, in the tables of Iceberg's JDBC catalog."),
+			service.NewObjectField(fieldStorage,
+				service.NewStringField(fieldEndpoint).Description("URL of the S3 service; empty for AWS.").Default(""),
+				service.NewStringField(fieldRegion).Description("Region of the bucket.").Default("us-east-1"),
+				service.NewStringField(fieldAccessKey).Description("Access key id.").Default(""),
+				service.NewStringField(fieldSecretKey).Description("Secret access key.").Default("").Secret(),
+			).Description("The object store of an `s3://` warehouse. A `file://` warehouse needs none of it.").Optional(),
+			service.NewStringField(fieldTable).Description("Namespace and table.").Example("analytics.purchase_product_facts"),
+			service.NewStringField(fieldContract).Description("Path of the contract whose fields are the table's columns. A field added to it later becomes a column of the table at the next start."),
+			service.NewStringField(fieldDayColumn).Description("Name of a column with the row's business day in `timezone`, which the sink computes for contracts that have an event time. Empty for none.").Default("purchase_date"),
+			service.NewStringListField(fieldPartitionBy).Description("Partition fields: a column, or `year(c)`, `month(c)`, `day(c)`, `hour(c)`, `bucket(n, c)`, `truncate(n, c)` of one.").Default([]any{}).Example([]any{"purchase_date", "bucket(16, id)"}),
+			service.NewStringField(fieldTimezone).Description("The zone of times that name none and of the business day.").Default("UTC"),
+			service.NewIntField(fieldRecentKeys).Description("How many keys are remembered in memory, at 25 to 55 bytes each. With every key of the table remembered, a key is known to be new without a look at the table; beyond that, keys that may be older are looked up in the files whose key range they fall in.").Default(10_000_000).Advanced(),
+			service.NewBatchPolicyField(fieldBatching).Description("One batch is one commit. Thousands of rows and seconds make good files; single rows make a table of tiny ones."),
+			quarantine.Field(),
+		)
+}
+
+func init() {
+	service.MustRegisterBatchOutput("iceberg_table", Spec(), fromParsed)
+}
+
+func fromParsed(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
+	cfg, err := parseConfig(conf)
+	policy, policyErr := conf.FieldBatchPolicy(fieldBatching)
+	if err = errors.Join(err, policyErr); err != nil {
+		return nil, policy, 0, err
+	}
+	refused, err := quarantine.FromParsed(conf, quarantine.LayerIceberg)
+	if err != nil {
+		return nil, policy, 0, err
+	}
+	// One batch in flight: commits to one table are serial anyway, and the later event of a key wins
+	// only while batches keep their order.
+	return newOutput(cfg, refused, mgr), policy, 1, nil
+}
+
+type config struct {
+	catalog     catalogConfig
+	storage     storageConfig
+	ident       table.Identifier
+	contract    *contract.Contract
+	dayColumn   string
+	partitionBy []partitionField
+	shop        *time.Location
+	recentKeys  int
+}
+
+// parseConfig reports every fault it finds, without touching the network.
+func parseConfig(conf *service.ParsedConfig) (cfg config, err error) {
+	var faults []error
+	fault := func(path string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", path, err))
+		}
+	}
+	text := func(path ...string) string {
+		v, err := conf.FieldString(path...)
+		fault(strings.Join(path, "."), err)
+		return v
+	}
+	cfg.catalog = catalogConfig{
+		name: text(fieldCatalog, fieldName), uri: text(fieldCatalog, fieldURI), warehouse: text(fieldCatalog, fieldWarehouse),
+	}
+	if conf.Contains(fieldStorage) {
+		cfg.storage = storageConfig{
+			endpoint: text(fieldStorage, fieldEndpoint), region: text(fieldStorage, fieldRegion),
+			accessKey: text(fieldStorage, fieldAccessKey), secretKey: text(fieldStorage, fieldSecretKey),
+		}
+	}
+	if cfg.catalog.name == "" {
+		fault(fieldCatalog+"."+fieldName, errors.New("is required, for example shop"))
+	}
+	_, err = cfg.catalog.database()
+	fault(fieldCatalog+"."+fieldURI, err)
+	fault(fieldCatalog+"."+fieldWarehouse, checkWarehouse(cfg.catalog.warehouse))
+	if isS3(cfg.catalog.warehouse) {
+		fault(fieldStorage, cfg.storage.check())
+	}
+	cfg.ident, err = parseIdentifier(text(fieldTable))
+	fault(fieldTable, err)
+	cfg.shop, err = time.LoadLocation(text(fieldTimezone))
+	if err != nil {
+		fault(fieldTimezone, fmt.Errorf("%w; use a name such as UTC or Europe/London", err))
+	}
+	if cfg.recentKeys, err = conf.FieldInt(fieldRecentKeys); err != nil || cfg.recentKeys < minRecentKeys {
+		fault(fieldRecentKeys, cmpErr(err, fmt.Errorf("must be at least %d, is %d", minRecentKeys, cfg.recentKeys)))
+	}
+	partitionBy, err := conf.FieldStringList(fieldPartitionBy)
+	fault(fieldPartitionBy, err)
+	dayColumn := text(fieldDayColumn)
+
+	cfg.contract, err = contract.Load(text(fieldContract))
+	fault(fieldContract, err)
+	if err == nil {
+		if cfg.contract.EventTime >= 0 {
+			cfg.dayColumn = dayColumn
+		}
+		fault(fieldContract, cfg.checkContract())
+		cfg.partitionBy, err = parsePartitionFields(partitionBy, cfg.schema())
+		fault(fieldPartitionBy, err)
+	}
+	return cfg, errors.Join(faults...)
+}
+
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// parseIdentifier wants one level of namespace: with more, or with dots in a name, the readers of
+// JDBC catalogs disagree on what the parts are.
+func parseIdentifier(name string) (table.Identifier, error) {
+	namespace, tableName, _ := strings.Cut(name, ".")
+	if namespace == "" || tableName == "" || strings.Contains(tableName, ".") {
+		return nil, fmt.Errorf("%q must be a namespace and a table, such as analytics.purchases", name)
+	}
+	return table.Identifier{namespace, tableName}, nil
+}
+
+func (c *config) checkContract() error {
+	key := &c.contract.Fields[c.contract.Key]
+	if key.Type != contract.String && key.Type != contract.Int64 {
+		return fmt.Errorf("key %q is of type %s; a key must be a string or an int64", key.Name, key.Type)
+	}
+	if c.dayColumn != "" && c.contract.Index(c.dayColumn) >= 0 {
+		return fmt.Errorf("field %q has the name of %s; rename one of them", c.dayColumn, fieldDayColumn)
+	}
+	return nil
+}

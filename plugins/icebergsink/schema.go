@@ -1,0 +1,145 @@
+package icebergsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog"
+	"github.com/apache/iceberg-go/table"
+
+	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/money"
+)
+
+const moneyPrecision = 18
+
+// icebergTypes maps a contract's types. Money stays decimal(18,4) (I5), time UTC microseconds (I6).
+var icebergTypes = map[contract.Type]iceberg.Type{
+	contract.String:    iceberg.PrimitiveTypes.String,
+	contract.Int64:     iceberg.PrimitiveTypes.Int64,
+	contract.Decimal:   iceberg.DecimalTypeOf(moneyPrecision, money.Scale),
+	contract.Timestamp: iceberg.PrimitiveTypes.TimestampTz,
+	contract.Date:      iceberg.PrimitiveTypes.Date,
+	contract.Bool:      iceberg.PrimitiveTypes.Bool,
+}
+
+// tableProperties keep a table healthy that gets a commit every few seconds for years.
+var tableProperties = iceberg.Properties{
+	"format-version":                          "2",
+	"write.parquet.compression-codec":         "zstd",
+	table.ManifestMergeEnabledKey:             "true",
+	table.MetadataDeleteAfterCommitEnabledKey: "true",
+	table.MetadataPreviousVersionsMaxKey:      "20",
+	"write.delete.mode":                       "merge-on-read",
+	"write.update.mode":                       "merge-on-read",
+	"write.merge.mode":                        "merge-on-read",
+}
+
+// schema is the table's schema when it is created. Only the key and the day are required: a column
+// can be dropped from a contract later, but a required one not from a table that others read.
+func (c *config) schema() *iceberg.Schema {
+	fields := make([]iceberg.NestedField, 0, len(c.contract.Fields)+1)
+	for i := range c.contract.Fields {
+		f := &c.contract.Fields[i]
+		fields = append(fields, iceberg.NestedField{
+			ID: i + 1, Name: f.Name, Type: icebergTypes[f.Type], Doc: f.Doc, Required: i == c.contract.Key,
+		})
+	}
+	if c.dayColumn != "" {
+		fields = append(fields, iceberg.NestedField{
+			ID: len(fields) + 1, Name: c.dayColumn, Type: iceberg.PrimitiveTypes.Date, Required: true,
+			Doc: "The business day of " + c.contract.Fields[c.contract.EventTime].Name + ".",
+		})
+	}
+	return iceberg.NewSchemaWithIdentifiers(0, []int{c.contract.Key + 1}, fields...)
+}
+
+// openTable loads the table, creating it and its namespace where they are missing, and makes sure that
+// rows of the contract fit it.
+func openTable(ctx context.Context, cat catalog.Catalog, cfg *config, mayCreate bool) (*table.Table, error) {
+	name := strings.Join(cfg.ident, ".")
+	tbl, err := cat.LoadTable(ctx, cfg.ident)
+	if errors.Is(err, catalog.ErrNoSuchTable) || errors.Is(err, catalog.ErrNoSuchNamespace) {
+		if !mayCreate {
+			// A table created anew here would hold only what comes from now on, and look whole.
+			return nil, fmt.Errorf("loading table %q: it was dropped while this stream wrote to it; restore it, or restart the stream to begin a new one", name)
+		}
+		tbl, err = createTable(ctx, cat, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading table %q: %w", name, err)
+	}
+	if tbl, err = evolve(ctx, tbl, cfg); err != nil {
+		return nil, fmt.Errorf("fitting table %q to contract %q: %w", name, cfg.contract.Entity, err)
+	}
+	return tbl, nil
+}
+
+func createTable(ctx context.Context, cat catalog.Catalog, cfg *config) (*table.Table, error) {
+	namespace := catalog.NamespaceFromIdent(cfg.ident)
+	if err := cat.CreateNamespace(ctx, namespace, nil); err != nil && !errors.Is(err, catalog.ErrNamespaceAlreadyExists) {
+		return nil, fmt.Errorf("creating its namespace: %w", err)
+	}
+	schema := cfg.schema()
+	spec, err := partitionSpec(cfg.partitionBy, schema)
+	if err != nil {
+		return nil, err
+	}
+	tbl, err := cat.CreateTable(ctx, cfg.ident, schema, catalog.WithPartitionSpec(&spec), catalog.WithProperties(tableProperties))
+	if errors.Is(err, catalog.ErrTableAlreadyExists) {
+		return cat.LoadTable(ctx, cfg.ident)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating it: %w", err)
+	}
+	return tbl, nil
+}
+
+// evolve adds columns that the contract has gained and widens int to long. Everything else that does
+// not fit is reported, all of it at once.
+func evolve(ctx context.Context, tbl *table.Table, cfg *config) (*table.Table, error) {
+	if v := tbl.Metadata().Version(); v != 2 {
+		return nil, fmt.Errorf("the table has format version %d, this sink writes 2", v)
+	}
+	tx := tbl.NewTransaction()
+	update := tx.UpdateSchema(true, false)
+	changed := false
+	var faults []error
+	wanted := cfg.schema()
+	for _, want := range wanted.Fields() {
+		have, found := tbl.Schema().FindFieldByName(want.Name)
+		_, wasInt := have.Type.(iceberg.Int32Type)
+		switch {
+		case !found && want.Required:
+			faults = append(faults, fmt.Errorf("the table has no column %q: create a new table", want.Name))
+		case !found:
+			update.AddColumn([]string{want.Name}, want.Type, want.Doc, false, nil)
+			changed = true
+		case have.Type.Equals(want.Type):
+		case wasInt && want.Type.Equals(iceberg.PrimitiveTypes.Int64):
+			update.UpdateColumn([]string{want.Name}, table.ColumnUpdate{FieldType: iceberg.Optional[iceberg.Type]{Val: want.Type, Valid: true}})
+			changed = true
+		default:
+			faults = append(faults, fmt.Errorf("column %q is %s in the table and %s by the contract: change one of them", want.Name, have.Type, want.Type))
+		}
+		if i := cfg.contract.Index(want.Name); found && have.Required && i >= 0 && i != cfg.contract.Key && !cfg.contract.Fields[i].Required {
+			faults = append(faults, fmt.Errorf("column %q is required in the table and may be absent by the contract", want.Name))
+		}
+	}
+	for _, have := range tbl.Schema().Fields() {
+		if _, known := wanted.FindFieldByName(have.Name); have.Required && !known {
+			faults = append(faults, fmt.Errorf("column %q is required in the table and unknown to the contract", have.Name))
+		}
+	}
+	faults = append(faults, checkSpec(tbl, cfg.partitionBy))
+	if err := errors.Join(faults...); err != nil || !changed {
+		return tbl, err
+	}
+	if err := update.Commit(); err != nil {
+		return nil, err
+	}
+	return tx.Commit(ctx)
+}
