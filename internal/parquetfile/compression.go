@@ -34,6 +34,9 @@ func ParseCompression(name string) (Compression, error) {
 	return "", fmt.Errorf("%q is unknown; use one of %s", name, strings.Join(Compressions(), ", "))
 }
 
+// WriterOption makes a parquet writer use the codec.
+func (c Compression) WriterOption() parquet.WriterOption { return parquet.Compression(c.codec()) }
+
 func (c Compression) codec() compress.Codec {
 	switch c {
 	case Snappy:

@@ -99,7 +99,7 @@ func (l *Layout) Index(name string) int {
 func (l *Layout) WriterOptions(compression Compression) []parquet.WriterOption {
 	return []parquet.WriterOption{
 		l.Schema,
-		parquet.Compression(compression.codec()),
+		compression.WriterOption(),
 		parquet.PageBufferSize(pageBytes),
 		parquet.MaxRowsPerRowGroup(maxRowGroupRows),
 		parquet.DictionaryMaxBytes(maxDictionaryBytes),
@@ -120,9 +120,8 @@ func technicalColumns() []column {
 		{ColumnDeleted, parquet.Encoded(parquet.Leaf(parquet.BooleanType), &parquet.RLE)},
 		{ColumnTopic, parquet.Encoded(parquet.String(), &parquet.RLEDictionary)},
 		{ColumnPartition, parquet.Encoded(parquet.Int(32), &parquet.RLEDictionary)},
-		// offsets and times follow each other: their differences need next to nothing
-		{ColumnOffset, parquet.Encoded(parquet.Int(64), &parquet.DeltaBinaryPacked)},
-		{ColumnTimestamp, parquet.Encoded(parquet.Timestamp(parquet.Microsecond), &parquet.DeltaBinaryPacked)},
+		{ColumnOffset, packed(parquet.Int(64))},
+		{ColumnTimestamp, packed(parquet.Timestamp(parquet.Microsecond))},
 		{ColumnValue, parquet.Leaf(parquet.ByteArrayType)},
 	}
 }
@@ -136,19 +135,23 @@ func fieldNode(field *contract.Field, key bool) parquet.Node {
 			// names, categories, product ids: far fewer values than rows
 			node = parquet.Encoded(node, &parquet.RLEDictionary)
 		}
-	case contract.Decimal:
-		node = parquet.Decimal(money.Scale, decimalPrecision, parquet.Int64Type)
-	case contract.Timestamp:
-		node = parquet.Timestamp(parquet.Microsecond)
-	case contract.Date:
-		node = parquet.Date()
 	case contract.Bool:
 		node = parquet.Leaf(parquet.BooleanType)
+	case contract.Decimal:
+		node = packed(parquet.Decimal(money.Scale, decimalPrecision, parquet.Int64Type))
+	case contract.Timestamp:
+		node = packed(parquet.Timestamp(parquet.Microsecond))
+	case contract.Date:
+		node = packed(parquet.Date())
 	default:
-		node = parquet.Int(64)
+		node = packed(parquet.Int(64))
 	}
 	return parquet.Optional(node)
 }
+
+// packed stores numbers by their differences in as few bits as they need: what is left for the codec to
+// look at is a fraction, and the file is not larger for it.
+func packed(node parquet.Node) parquet.Node { return parquet.Encoded(node, &parquet.DeltaBinaryPacked) }
 
 // orderedGroup keeps the columns in the contract's order; a parquet.Group sorts them by name.
 type orderedGroup struct {

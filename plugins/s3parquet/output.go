@@ -1,0 +1,267 @@
+// Package s3parquet keeps rows as Parquet objects in S3-compatible stores: the output s3_parquet writes
+// typed rows (RAW), the output s3_quarantine writes refused ones, and the input s3_parquet lists objects.
+//
+// Everything that is written stands for a range of offsets of one Kafka partition, and is named by the
+// first of them: what is redelivered overwrites itself, and readers know what came before what.
+package s3parquet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shop-connect/shop-connect/internal/clock"
+	"github.com/shop-connect/shop-connect/internal/columns"
+	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
+	"github.com/shop-connect/shop-connect/internal/record"
+)
+
+const (
+	fieldPrefix      = "prefix"
+	fieldDayFolder   = "day_folder"
+	fieldContract    = "contract"
+	fieldTimezone    = "timezone"
+	fieldCompression = "compression"
+	fieldMaxInFlight = "max_in_flight"
+	fieldBatching    = "batching"
+)
+
+// parallelPuts is how many objects of one batch are on their way at a time. A batch of many days is many
+// small objects, which wait for the store more than they keep a processor busy.
+const parallelPuts = 8
+
+func init() {
+	service.MustRegisterBatchOutput("s3_parquet", OutputSpec(), newOutput)
+}
+
+// OutputSpec documents the output s3_parquet.
+func OutputSpec() *service.ConfigSpec {
+	return service.NewConfigSpec().
+		Categories("Services").
+		Summary("Writes the records of Kafka topics as typed Parquet objects, one per batch, partition and business day.").
+		Description(`
+An object holds the contract's fields, each empty where the record has no value, and then `+"`deleted`, `_topic`, `_partition`, `_offset`, `_timestamp` and `_value`"+`,
+the record's bytes as they came. A record that is not JSON, or whose values do not have the contract's types, goes to `+"`refused`"+`.
+The contract's other rules are not asked for here: that is what the next layer does.
+
+Its key is `+"`<prefix><day_folder>=YYYY-MM-DD/<topic>-<partition>-<first offset>.parquet`"+`, with the first offset that the batch has in
+that partition: a batch that is redelivered overwrites itself. A deletion without an event time is in the folder of its Kafka timestamp's day.
+
+A batch is acknowledged once all its objects are in the store. Readers rely on the objects of a partition appearing in the order of their
+offsets. So the input must hold a partition's next batch back until the one before is acknowledged, as the `+"`redpanda`"+` input does unless
+`+"`unordered_processing`"+` is enabled; then `+"`max_in_flight`"+` is over different partitions only. One batch of that input is at most
+`+"`max_yield_batch_bytes`"+`; `+"`batching.byte_size`"+` should be no more than half of it, or a backlog moves at one batch per
+`+"`batching.period`"+`.`).
+		Fields(bucketFields()...).
+		Fields(
+			service.NewStringField(fieldPrefix).Description("What keys begin with. A folder ends in a slash.").Default("").Example("purchases/"),
+			service.NewStringField(fieldDayFolder).Description("Name of the folder that each business day has. Empty: days have no folders.").Default("").Example("purchase_date"),
+			service.NewStringField(fieldContract).Description("The contract of the rows.").Example("${CONTRACTS_DIR:pipelines/contracts}/purchases.yaml"),
+			service.NewStringField(fieldTimezone).Description("The zone of times that name none, and of business days.").Default("UTC").Example("${SHOP_TIMEZONE:UTC}"),
+			service.NewStringEnumField(fieldCompression, parquetfile.Compressions()...).Description("Codec of data pages.").Default(string(parquetfile.Zstd)).Advanced(),
+			quarantine.Field(),
+			service.NewIntField(fieldMaxInFlight).Description("How many batches are written at a time.").Default(4),
+			service.NewBatchPolicyField(fieldBatching),
+		)
+}
+
+type output struct {
+	bucket    *bucket
+	prefix    string
+	dayFolder string
+
+	contract    *contract.Contract
+	layout      *parquetfile.Layout
+	shop        *time.Location
+	compression parquetfile.Compression
+	refused     *quarantine.Refused
+
+	decoders sync.Pool
+	// writers are as many as there are processors: encoding is bound by them, and each writer holds
+	// pages of every column.
+	writers chan *parquetfile.Writer
+}
+
+var _ service.BatchOutput = (*output)(nil)
+
+func newOutput(conf *service.ParsedConfig, _ *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
+	o := &output{}
+	var policy service.BatchPolicy
+	var inFlight int
+	var faults []error
+	fault := func(name string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("field %q: %w", name, err))
+		}
+	}
+	var err error
+	if o.bucket, err = bucketFromParsed(conf); err != nil {
+		faults = append(faults, err)
+	}
+	o.prefix, err = conf.FieldString(fieldPrefix)
+	fault(fieldPrefix, err)
+	o.dayFolder, err = conf.FieldString(fieldDayFolder)
+	fault(fieldDayFolder, err)
+	if strings.ContainsAny(o.dayFolder, "/=") {
+		fault(fieldDayFolder, fmt.Errorf("%q must be the name of one folder, without / and =", o.dayFolder))
+	}
+	if strings.HasPrefix(o.prefix, "/") {
+		fault(fieldPrefix, fmt.Errorf("%q must not begin with a slash", o.prefix))
+	}
+	fault(fieldContract, o.readContract(conf))
+	zone, err := conf.FieldString(fieldTimezone)
+	fault(fieldTimezone, err)
+	if o.shop, err = time.LoadLocation(zone); err != nil {
+		fault(fieldTimezone, fmt.Errorf("%w; use a name such as Europe/Berlin", err))
+	}
+	codec, err := conf.FieldString(fieldCompression)
+	fault(fieldCompression, err)
+	o.compression, err = parquetfile.ParseCompression(codec)
+	fault(fieldCompression, err)
+	inFlight, err = conf.FieldInt(fieldMaxInFlight)
+	fault(fieldMaxInFlight, err)
+	if inFlight < 1 {
+		fault(fieldMaxInFlight, errors.New("must be 1 or more"))
+	}
+	policy, err = conf.FieldBatchPolicy(fieldBatching)
+	fault(fieldBatching, err)
+	if err := errors.Join(faults...); err != nil {
+		return nil, policy, 0, err
+	}
+	if o.refused, err = quarantine.FromParsed(conf, quarantine.LayerRaw); err != nil {
+		return nil, policy, 0, err
+	}
+	o.decoders.New = func() any {
+		return &decoding{
+			decoder: columns.NewDecoder(o.contract, columns.Typed, o.shop),
+			batch:   columns.NewBatch(o.contract, 0),
+		}
+	}
+	return o, policy, inFlight, nil
+}
+
+func (o *output) readContract(conf *service.ParsedConfig) error {
+	path, err := conf.FieldString(fieldContract)
+	if err != nil {
+		return err
+	}
+	if o.contract, err = contract.Load(path); err != nil {
+		return err
+	}
+	if o.dayFolder != "" && o.contract.EventTime < 0 {
+		return fmt.Errorf("contract %q has no event_time for the field %q to go by", o.contract.Entity, fieldDayFolder)
+	}
+	o.layout, err = parquetfile.NewLayout(o.contract)
+	return err
+}
+
+func (o *output) Connect(ctx context.Context) error {
+	if err := o.bucket.connect(ctx); err != nil {
+		return err
+	}
+	if o.writers == nil {
+		o.writers = make(chan *parquetfile.Writer, runtime.GOMAXPROCS(0))
+		for range cap(o.writers) {
+			o.writers <- o.layout.NewWriter(o.compression)
+		}
+	}
+	return nil
+}
+
+// WriteBatch returns once every row is in the store and every refused one is set aside (I2, I4).
+func (o *output) WriteBatch(ctx context.Context, messages service.MessageBatch) error {
+	d := o.decoders.Get().(*decoding)
+	defer o.decoders.Put(d)
+	refused, err := o.decode(d, messages)
+	if err != nil {
+		return err
+	}
+	// the goroutines are done with d when Wait returns, also after an error
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelPuts)
+	group.Go(func() error { return o.refused.Write(ctx, refused) })
+	for _, object := range split(d.batch, o.dayFolder != "") {
+		group.Go(func() error { return o.write(ctx, d, object) })
+	}
+	return group.Wait()
+}
+
+// decoding is what a batch is decoded with and into.
+type decoding struct {
+	decoder *columns.Decoder
+	batch   *columns.Batch
+	// values holds the bytes of each message, by its index in the batch.
+	values [][]byte
+}
+
+func (o *output) decode(d *decoding, messages service.MessageBatch) (refused service.MessageBatch, err error) {
+	d.batch.Reset()
+	d.values = d.values[:0]
+	for i, msg := range messages {
+		value, err := msg.AsBytes()
+		if err != nil {
+			return nil, fmt.Errorf("reading message %d of the batch: %w", i, err)
+		}
+		d.values = append(d.values, value)
+		pos, ok := record.Position(msg)
+		if !ok {
+			refused = append(refused, o.refused.Mark(msg, pos, o.contract, noPosition))
+			continue
+		}
+		reasons, err := d.decoder.Append(d.batch, value, pos, i)
+		if err != nil {
+			return nil, fmt.Errorf("decoding a batch of %d records: %w; lower `batching`", len(messages), err)
+		}
+		if len(reasons) > 0 {
+			refused = append(refused, o.refused.Mark(msg, pos, o.contract, reasons))
+		}
+	}
+	return refused, nil
+}
+
+// noPosition is why a message is refused that would have no name to be stored under: one that did not
+// come from Kafka, or whose producer set headers with the names of the input's own metadata.
+var noPosition = []contract.Reason{{
+	Rule:    "kafka_position",
+	Message: "must come from Kafka, without headers that are named kafka_topic, kafka_partition or kafka_offset",
+}}
+
+func (o *output) write(ctx context.Context, d *decoding, object *object) error {
+	var file bytes.Buffer
+	if err := o.encode(ctx, &file, d, object); err != nil {
+		return err
+	}
+	last := d.batch.Position[object.rows[len(object.rows)-1]].Offset
+	return o.bucket.put(ctx, o.key(object), file.Bytes(), last)
+}
+
+func (o *output) encode(ctx context.Context, file *bytes.Buffer, d *decoding, object *object) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case writer := <-o.writers:
+		defer func() { o.writers <- writer }()
+		return writer.WriteFile(file, d.batch, object.rows, func(row int32) []byte { return d.values[d.batch.Source[row]] })
+	}
+}
+
+func (o *output) key(object *object) string {
+	key := o.prefix
+	if o.dayFolder != "" {
+		key += o.dayFolder + "=" + clock.DateString(int64(object.day)) + "/"
+	}
+	return key + object.name(object.first)
+}
+
+// Close leaves nothing behind: connections to the store are closed when they have been idle.
+func (o *output) Close(ctx context.Context) error { return o.refused.Close(ctx) }
