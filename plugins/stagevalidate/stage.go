@@ -194,7 +194,8 @@ func (p *processor) write(ctx context.Context, lock *store.StageLock, o object, 
 		orphans = append(orphans, *pl.replaced)
 	}
 	for _, orphan := range orphans {
-		if err := p.client.RemoveObject(ctx, orphan.Bucket, orphan.Key, minio.RemoveObjectOptions{}); err != nil {
+		err := p.client.RemoveObject(ctx, orphan.Bucket, orphan.Key, minio.RemoveObjectOptions{})
+		if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
 			return report{}, fmt.Errorf("removing s3://%s/%s, which an attempt left that crashed: %w", orphan.Bucket, orphan.Key, err)
 		}
 	}

@@ -1,0 +1,138 @@
+package runs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/shop-connect/shop-connect/internal/env"
+	"github.com/shop-connect/shop-connect/internal/store"
+)
+
+const (
+	flagParam   = "param"
+	flagDataDir = "data-dir"
+	flagStreams = "streams"
+)
+
+// cancelTimeout bounds what is done after Ctrl-C.
+const cancelTimeout = 40 * time.Second
+
+// Command is `shop-connect run-batch`.
+func Command() *cli.Command {
+	return &cli.Command{
+		Name:      "run-batch",
+		Usage:     "Run a batch stream to its end and say what it did",
+		ArgsUsage: "NAME",
+		Description: "Posts streams/NAME.yaml to the streams REST API and follows its run. Exits with an error when the\n" +
+			"run does not succeed. Ctrl-C cancels the run.\n\n" +
+			"  shop-connect run-batch copy_raw_to_stage --param entity=products\n\n" +
+			"Finds the servers by the environment (STREAMS_ADDRESS, STREAMS_USER, STREAMS_PASSWORD, POSTGRES_DSN),\n" +
+			"else by the data directory of a running `shop-connect up`.",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: flagParam, Usage: "parameter of the stream, `key=value`; may be given several times"},
+			&cli.StringFlag{Name: flagDataDir, Value: ".shop", Usage: "data directory of a running `up`"},
+			&cli.StringFlag{Name: flagStreams, Value: "streams", Usage: "folder of the batch streams"},
+		},
+		Action: action,
+	}
+}
+
+func action(c *cli.Context) error {
+	if flags := c.Args().Tail(); len(flags) > 0 {
+		// flags behind the name, where people put them
+		if c.NumFlags() > 0 || !strings.HasPrefix(flags[0], "-") {
+			return fmt.Errorf("run-batch takes one NAME, with all flags before or all behind it: %q", flags[0])
+		}
+		return c.Command.Run(c, append(append([]string{c.Command.Name}, flags...), c.Args().First())...)
+	}
+	path, err := Find(c.String(flagStreams), c.Args().First())
+	if err != nil {
+		return err
+	}
+	params, err := parseParams(c.StringSlice(flagParam))
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	client, err := connect(ctx, c.String(flagDataDir))
+	if err != nil {
+		return err
+	}
+	defer client.Store.Close()
+	return runToEnd(ctx, client, path, params, c.App.Writer, os.Stderr)
+}
+
+func parseParams(given []string) (map[string]string, error) {
+	params := map[string]string{}
+	for _, text := range given {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("parameter %q is not key=value", text)
+		}
+		params[strings.ToLower(key)] = value
+	}
+	return params, nil
+}
+
+// connect finds the servers; what the environment says wins over a data directory.
+func connect(ctx context.Context, dataDir string) (*Client, error) {
+	vars := env.FromProcess()
+	wanted := []string{env.StreamsAddress, env.StreamsUser, env.StreamsPassword, env.PostgresDSN}
+	if env.Require(vars, wanted...) != nil {
+		file, err := env.ReadFile(dataDir)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(file, vars)
+		vars = file
+	}
+	if err := env.Require(vars, wanted...); err != nil {
+		return nil, err
+	}
+	ledger, err := store.Open(ctx, vars[env.PostgresDSN])
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		StreamsURL: "http://" + vars[env.StreamsAddress], User: vars[env.StreamsUser], Password: vars[env.StreamsPassword], Store: ledger,
+	}, nil
+}
+
+func runToEnd(ctx context.Context, client *Client, path string, params map[string]string, out, live io.Writer) error {
+	run, err := client.Start(ctx, path, params)
+	if err != nil {
+		return err
+	}
+	show := newDisplay(live)
+	run, err = client.Follow(ctx, run.ID, show.progress)
+	show.clear()
+	if ctx.Err() != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+		defer cancel()
+		if err := client.Cancel(ctx, path); err != nil {
+			return err
+		}
+		run, err = client.Follow(ctx, run.ID, nil)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(out, summary(run)); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+	if run.Status != store.Succeeded {
+		return errors.New("run " + run.ID + " of " + run.Name + " " + string(run.Status) + ": " + run.Error)
+	}
+	return nil
+}

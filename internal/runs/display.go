@@ -1,0 +1,81 @@
+package runs
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/shop-connect/shop-connect/internal/store"
+)
+
+// lineEvery is how often a log gets a line; a terminal gets each one, over the last.
+const lineEvery = time.Second
+
+// display shows where a run is.
+type display struct {
+	out   io.Writer
+	live  bool
+	last  time.Time
+	shown bool
+}
+
+func newDisplay(out io.Writer) *display {
+	file, ok := out.(*os.File)
+	return &display{out: out, live: ok && term.IsTerminal(int(file.Fd())), last: time.Now()}
+}
+
+const clearLine = "\r\x1b[K"
+
+func (d *display) progress(run store.Run) {
+	if d.live {
+		_, _ = fmt.Fprint(d.out, clearLine+progressLine(run))
+		d.shown = true
+		return
+	}
+	if time.Since(d.last) >= lineEvery {
+		d.last = time.Now()
+		_, _ = fmt.Fprintln(d.out, progressLine(run))
+	}
+}
+
+// clear makes room for the result.
+func (d *display) clear() {
+	if d.shown {
+		_, _ = fmt.Fprint(d.out, clearLine)
+	}
+}
+
+func progressLine(run store.Run) string {
+	took := time.Since(run.StartedAt)
+	line := fmt.Sprintf("%s %s, %s: %s rows in, %s objects", run.Name, run.Status, took.Round(time.Second), group(run.RowsIn), group(run.Objects))
+	if seconds := took.Seconds(); seconds >= 1 && run.RowsIn > 0 {
+		line += fmt.Sprintf(", %s rows/s", group(int64(float64(run.RowsIn)/seconds)))
+	}
+	return line
+}
+
+func summary(run store.Run) string {
+	took := ""
+	if run.FinishedAt != nil {
+		took = " in " + run.FinishedAt.Sub(run.StartedAt).Round(time.Millisecond).String()
+	}
+	line := fmt.Sprintf("%s %s%s: %s rows in = %s out + %s refused + %s skipped", run.Name, run.Status, took,
+		group(run.RowsIn), group(run.RowsOut), group(run.RowsRefused), group(run.RowsSkipped))
+	if run.Objects+run.ObjectsUnchanged > 0 {
+		line += fmt.Sprintf("; %s objects, %s of them refused, and %s unchanged", group(run.Objects), group(run.ObjectsRefused), group(run.ObjectsUnchanged))
+	}
+	return line
+}
+
+// group writes a number with its thousands apart.
+func group(n int64) string {
+	text := strconv.FormatInt(n, 10)
+	for i := len(text) - 3; i > 0 && text[i-1] != '-'; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
