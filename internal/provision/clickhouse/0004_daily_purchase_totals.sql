@@ -1,6 +1,6 @@
 -- The sums of each day, as the stream clickhouse_stats computed them. computed_at is when a
 -- computation began, so that one which took longer never replaces one that saw more.
-CREATE TABLE IF NOT EXISTS analytics.daily_purchase_totals
+CREATE TABLE IF NOT EXISTS daily_purchase_totals
 (
     purchase_date   Date32,
     total_purchases UInt64,

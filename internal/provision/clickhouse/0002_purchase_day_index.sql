@@ -1,7 +1,7 @@
 -- On which days an id has been seen, and by which event. An event that names another day than an
 -- earlier one finds here what has to be cancelled there. seen_at names the batch that wrote the row,
 -- so that a batch can be looked up by its own ids without sending them twice.
-CREATE TABLE IF NOT EXISTS analytics.purchase_day_index
+CREATE TABLE IF NOT EXISTS purchase_day_index
 (
     id      String               CODEC(ZSTD(1)),
     day     Date32               CODEC(Delta, LZ4),

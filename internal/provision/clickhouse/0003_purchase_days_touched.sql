@@ -1,5 +1,5 @@
 -- Days whose purchases changed, and when: a row is written once the change can be read.
-CREATE TABLE IF NOT EXISTS analytics.purchase_days_touched
+CREATE TABLE IF NOT EXISTS purchase_days_touched
 (
     day        Date32,
     touched_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')
