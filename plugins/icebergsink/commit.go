@@ -136,19 +136,16 @@ func (o *output) discard(ctx context.Context, files *written) {
 	}
 }
 
-// sliceRows is how many rows are partitioned at a time, so that several workers share a batch.
-const sliceRows = 16_384
-
 func (o *output) writeFiles(ctx context.Context, w *work, p *plan) (*written, error) {
 	spec := o.tbl.Spec()
 	files := &written{plan: p, schema: o.tbl.Schema().ID, spec: spec.ID()}
 	if len(p.rows) > 0 {
 		rows := p.rows
-		if len(rows) == w.batch.Len {
+		if p.inOrder(w.batch) {
 			rows = nil
 		}
 		rec := arrowRecord(o.schema, w.batch, rows)
-		for file, err := range table.WriteRecords(ctx, o.tbl, o.schema, slicesOf(rec)) {
+		for file, err := range table.WriteRecords(ctx, o.tbl, o.schema, slicesOf(rec, p.places)) {
 			if err != nil {
 				return nil, fmt.Errorf("writing data files: %w", err)
 			}
@@ -161,7 +158,7 @@ func (o *output) writeFiles(ctx context.Context, w *work, p *plan) (*written, er
 			return nil, err
 		}
 		key, _ := o.tbl.Schema().FindFieldByName(o.cfg.contract.Fields[o.cfg.contract.Key].Name)
-		files.deletes, err = o.tbl.NewTransaction().WriteEqualityDeletes(ctx, []int{key.ID}, slicesOf(rec))
+		files.deletes, err = o.tbl.NewTransaction().WriteEqualityDeletes(ctx, []int{key.ID}, slicesOf(rec, make([]uint32, len(p.removals))))
 		if err != nil {
 			return nil, fmt.Errorf("writing delete files: %w", err)
 		}
@@ -169,12 +166,15 @@ func (o *output) writeFiles(ctx context.Context, w *work, p *plan) (*written, er
 	return files, nil
 }
 
-// slicesOf yields a record in slices and gives up the caller's reference.
-func slicesOf(rec arrow.RecordBatch) iter.Seq2[arrow.RecordBatch, error] {
+// slicesOf yields a record by partition and gives up the caller's reference.
+func slicesOf(rec arrow.RecordBatch, places []uint32) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		defer rec.Release()
-		for from := int64(0); from < rec.NumRows(); from += sliceRows {
-			if !yield(rec.NewSlice(from, min(from+sliceRows, rec.NumRows())), nil) {
+		for from, to := 0, 1; from < len(places); from, to = to, to+1 {
+			for to < len(places) && places[to] == places[from] {
+				to++
+			}
+			if !yield(rec.NewSlice(int64(from), int64(to)), nil) {
 				return
 			}
 		}

@@ -23,7 +23,9 @@ type work struct {
 }
 
 func newWork(c *contract.Contract, capacity int) *work {
-	return &work{batch: columns.NewBatch(c, capacity), seen: newKeyTable(capacity)}
+	w := &work{batch: columns.NewBatch(c, capacity), seen: newKeyTable(capacity)}
+	w.reset()
+	return w
 }
 
 func (w *work) reset() {
@@ -56,8 +58,10 @@ func nonZero(hash uint64) uint64 { return max(hash, 1) }
 
 // plan is what a batch changes in the table as it stands now.
 type plan struct {
-	// rows are appended, in the order they came.
-	rows []int32
+	// rows are appended; places are the partitions they go to. Rows of one partition lie together, in
+	// the order they came.
+	rows   []int32
+	places []uint32
 	// removals name keys whose row in the table goes: they are deleted, or replaced by one of rows.
 	removals []removal
 	// offsets are what the table has taken in once this is committed.
@@ -116,6 +120,7 @@ func (o *output) plan(ctx context.Context, w *work) (*plan, error) {
 			p.rows = append(p.rows, row)
 		}
 	}
+	o.cluster(w, p)
 	p.offsets = merged(o.offsets, w.taken.offsets)
 	return p, nil
 }
@@ -182,13 +187,45 @@ func (o *output) findForgotten(ctx context.Context, w *work, rows []int32) error
 	return nil
 }
 
+// cluster brings rows of one partition together. The library would do it too, but row by row, and by
+// copying every value once more.
+func (o *output) cluster(w *work, p *plan) {
+	p.places = make([]uint32, len(p.rows))
+	var counts []int
+	for i, row := range p.rows {
+		place := o.partitions.ofRow(w.batch, int(row))
+		p.places[i] = place
+		for int(place) >= len(counts) {
+			counts = append(counts, 0)
+		}
+		counts[place]++
+	}
+	start := 0
+	for place, n := range counts {
+		counts[place] = start
+		start += n
+	}
+	rows, places := make([]int32, len(p.rows)), make([]uint32, len(p.rows))
+	for i, row := range p.rows {
+		at := counts[p.places[i]]
+		counts[p.places[i]]++
+		rows[at], places[at] = row, p.places[i]
+	}
+	p.rows, p.places = rows, places
+}
+
+// inOrder says that the plan appends the whole batch as it lies.
+func (p *plan) inOrder(b *columns.Batch) bool {
+	return len(p.rows) == b.Len && slices.IsSorted(p.rows)
+}
+
 // remember notes what a commit has changed.
 func (o *output) remember(w *work, p *plan) {
 	for _, r := range p.removals {
 		o.keys.put(w.hashes[r.row], 0, placeNowhere)
 	}
-	for _, row := range p.rows {
-		o.keys.put(w.hashes[row], w.contents[row], o.partitions.ofRow(w.batch, int(row)))
+	for i, row := range p.rows {
+		o.keys.put(w.hashes[row], w.contents[row], p.places[i])
 	}
 	o.offsets = p.offsets
 }
