@@ -163,7 +163,7 @@ func (c *Client) awaitEntry(ctx context.Context, streamID, id string) (store.Run
 			if run, err := c.Store.Run(ctx, id); err == nil {
 				return run, nil
 			}
-			return store.Run{}, fmt.Errorf("starting %s: the stream ended without entering a run: does its batch_run have `id: \"${PARAM_RUN_ID:}\"`? The log of the streams says more", streamID)
+			return store.Run{}, fmt.Errorf("starting %s: the stream ended without entering a run; the log of the streams says why", streamID)
 		}
 		if err := pause(ctx, pollInterval); err != nil {
 			return store.Run{}, fmt.Errorf("starting %s: no entry in the ledger after %s; the log of the streams says why: %w", streamID, startTimeout, err)

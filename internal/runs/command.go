@@ -65,12 +65,11 @@ func action(c *cli.Context) error {
 	}
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	client, err := connect(ctx, c.String(flagDataDir))
+	vars, err := servers(c.String(flagDataDir))
 	if err != nil {
 		return err
 	}
-	defer client.Store.Close()
-	return runToEnd(ctx, client, path, params, c.App.Writer, os.Stderr)
+	return ToEnd(ctx, vars, path, params, c.App.Writer, os.Stderr)
 }
 
 func parseParams(given []string) (map[string]string, error) {
@@ -85,31 +84,36 @@ func parseParams(given []string) (map[string]string, error) {
 	return params, nil
 }
 
-// connect finds the servers; what the environment says wins over a data directory.
-func connect(ctx context.Context, dataDir string) (*Client, error) {
+var wanted = []string{env.StreamsAddress, env.StreamsUser, env.StreamsPassword, env.PostgresDSN}
+
+// servers finds the servers; what the environment says wins over a data directory.
+func servers(dataDir string) (map[string]string, error) {
 	vars := env.FromProcess()
-	wanted := []string{env.StreamsAddress, env.StreamsUser, env.StreamsPassword, env.PostgresDSN}
-	if env.Require(vars, wanted...) != nil {
-		file, err := env.ReadFile(dataDir)
-		if err != nil {
-			return nil, err
-		}
-		maps.Copy(file, vars)
-		vars = file
+	if env.Require(vars, wanted...) == nil {
+		return vars, nil
 	}
-	if err := env.Require(vars, wanted...); err != nil {
-		return nil, err
-	}
-	ledger, err := store.Open(ctx, vars[env.PostgresDSN])
+	file, err := env.ReadFile(dataDir)
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
-		StreamsURL: "http://" + vars[env.StreamsAddress], User: vars[env.StreamsUser], Password: vars[env.StreamsPassword], Store: ledger,
-	}, nil
+	maps.Copy(file, vars)
+	return file, nil
 }
 
-func runToEnd(ctx context.Context, client *Client, path string, params map[string]string, out, live io.Writer) error {
+// ToEnd runs the batch stream of a file on the servers that vars name, and prints what it did. A run
+// that does not succeed is an error.
+func ToEnd(ctx context.Context, vars map[string]string, path string, params map[string]string, out, live io.Writer) error {
+	if err := env.Require(vars, wanted...); err != nil {
+		return err
+	}
+	ledger, err := store.Open(ctx, vars[env.PostgresDSN])
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	client := &Client{
+		StreamsURL: "http://" + vars[env.StreamsAddress], User: vars[env.StreamsUser], Password: vars[env.StreamsPassword], Store: ledger,
+	}
 	run, err := client.Start(ctx, path, params)
 	if err != nil {
 		return err

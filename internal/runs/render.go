@@ -91,7 +91,7 @@ func load(path string, params map[string]string) (stream, error) {
 		return stream{}, fmt.Errorf("%s: parsing YAML: %w", path, err)
 	}
 	if doc.Input.BatchRun == nil {
-		return stream{}, fmt.Errorf("%s: its input is not `batch_run`, so that nobody could tell how it ends", path)
+		return stream{}, fmt.Errorf("%s: its input must be a `batch_run`, else nobody could tell how it ends", path)
 	}
 	return stream{yaml: rendered, name: doc.Input.BatchRun.Name, queues: doc.Input.BatchRun.OnBusy == "queue"}, nil
 }
@@ -116,9 +116,12 @@ func render(text string, params map[string]string) (string, error) {
 	for _, name := range missing {
 		faults = append(faults, fmt.Errorf("parameter %q has no default: give it", name))
 	}
+	if !declared[paramRunID] {
+		faults = append(faults, errors.New("its input must be a `batch_run` with `id: \"${PARAM_RUN_ID:}\"`, else nobody could tell how it ends"))
+	}
+	delete(declared, paramRunID)
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if !declared[name] {
-			delete(declared, paramRunID)
+		if !declared[name] && name != paramRunID {
 			faults = append(faults, fmt.Errorf("there is no parameter %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(declared)), ", ")))
 		}
 		if value := params[name]; !harmless.MatchString(value) || strings.Contains(value, "..") {

@@ -104,7 +104,7 @@ func (s *Store) StartRun(ctx context.Context, id, name string) error {
 
 const abandoned = "the process that ran it ended before the run did: start it again, what was done stays done"
 
-// abandonAfter leaves a run that is being started the time to take its lock.
+// abandonAfter leaves a run that is entered, and not yet running, the time to wait for its lock.
 const abandonAfter = 10 * time.Second
 
 // EndAbandoned closes the books on runs of a name whose process is gone: their lock is free.
@@ -113,7 +113,7 @@ func (s *Store) EndAbandoned(ctx context.Context, name string) error {
 		WITH free AS MATERIALIZED (SELECT pg_try_advisory_xact_lock($1, hashtext($2)) AS taken)
 		UPDATE batch_runs SET status = 'failed', error = $3, finished_at = now()
 		FROM free
-		WHERE free.taken AND name = $2 AND finished_at IS NULL AND started_at < now() - $4::interval`,
+		WHERE free.taken AND name = $2 AND (status = 'running' OR status = 'queued' AND started_at < now() - $4::interval)`,
 		int32(lockRun), name, abandoned, abandonAfter)
 	if err != nil {
 		return fmt.Errorf("looking for abandoned runs of %q: %w", name, err)
