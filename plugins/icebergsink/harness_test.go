@@ -49,23 +49,24 @@ type shop struct {
 	dir string
 	// yaml is put behind the fields that every sink of the test has.
 	contract, partitionBy, yaml string
+	catalog, uri                string
 	warehouse, storage          string
 }
 
 func newShop(t testing.TB) *shop {
 	dir := t.TempDir()
-	return &shop{t: t, dir: dir, contract: contracts + "/purchases.yaml", partitionBy: "[purchase_date]", warehouse: "file://" + dir + "/warehouse"}
+	return &shop{t: t, dir: dir, catalog: "shop", uri: "sqlite://" + dir + "/catalog.db", contract: contracts + "/purchases.yaml", partitionBy: "[purchase_date]", warehouse: "file://" + dir + "/warehouse"}
 }
 
 func (s *shop) config() string {
 	return fmt.Sprintf(`
-catalog: {name: shop, uri: "sqlite://%s/catalog.db", warehouse: "%s"}
+catalog: {name: %s, uri: "%s", warehouse: "%s"}
 table: analytics.purchases
 contract: %s
 partition_by: %s
 refused: {captured: {id: "%s"}}
 %s
-%s`, s.dir, s.warehouse, s.contract, s.partitionBy, s.dir, s.storage, s.yaml)
+%s`, s.catalog, s.uri, s.warehouse, s.contract, s.partitionBy, s.dir, s.storage, s.yaml)
 }
 
 func parse(yaml string) (*output, error) {
