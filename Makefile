@@ -57,4 +57,4 @@ install: build ## Fetch what the embedded servers need and this machine lacks, i
 
 .PHONY: clean
 clean: ## Remove the program and the data of `make up` and `make demo`; .cache stays
-	rm -rf bin .shop .shop-demo-*
+	rm -rf bin .shop .demo

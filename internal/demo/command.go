@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/shop-connect/shop-connect/internal/load"
 )
 
 const (
@@ -43,6 +45,10 @@ func action(c *cli.Context, withStack WithStack) (err error) {
 	if rows < 1 {
 		return fmt.Errorf("--%s must be at least 1, it is %d", flagRows, rows)
 	}
+	source, err := load.NewGenerator(load.DefaultGenerator(rows, time.Now()))
+	if err != nil {
+		return err
+	}
 	dataDir, err := freshDir(c.String(flagDataDir))
 	if err != nil {
 		return err
@@ -50,7 +56,7 @@ func action(c *cli.Context, withStack WithStack) (err error) {
 	out, log := c.App.Writer, c.App.ErrWriter
 	started := time.Now()
 	err = withStack(c.Context, dataDir, func(ctx context.Context, stack Stack) error {
-		return Run(ctx, stack, rows, out, log)
+		return Run(ctx, stack, source, out, log)
 	})
 	// The layers of a run that went wrong are the evidence.
 	kept := c.Bool(flagKeep) || errors.Is(err, ErrDiffers)

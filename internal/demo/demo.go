@@ -39,19 +39,19 @@ type Stack struct {
 // ErrDiffers says that a layer does not hold what was sent.
 var ErrDiffers = errors.New("the layers do not hold what was sent")
 
-// Run loads so many generated purchases, moves them through every layer and prints what each of them
+// Run posts the rows of a source, moves them through every layer and prints what each of them
 // holds: results on out, progress on log.
-func Run(ctx context.Context, stack Stack, rows int64, out, log io.Writer) error {
+func Run(ctx context.Context, stack Stack, source load.Source, out, log io.Writer) error {
 	counter, err := reconcile.NewCounter(stack.Env)
 	if err != nil {
 		return err
 	}
-	err = run(ctx, stack, counter, rows, out, log)
+	err = run(ctx, stack, counter, source, out, log)
 	return errors.Join(err, counter.Close())
 }
 
-func run(ctx context.Context, stack Stack, counter *reconcile.Counter, rows int64, out, log io.Writer) error {
-	report, err := post(ctx, stack, rows, log)
+func run(ctx context.Context, stack Stack, counter *reconcile.Counter, source load.Source, out, log io.Writer) error {
+	report, err := post(ctx, stack, source, log)
 	if err != nil {
 		return err
 	}
@@ -78,11 +78,7 @@ func run(ctx context.Context, stack Stack, counter *reconcile.Counter, rows int6
 	return nil
 }
 
-func post(ctx context.Context, stack Stack, rows int64, log io.Writer) (load.Report, error) {
-	source, err := load.NewGenerator(load.DefaultGenerator(rows, time.Now()))
-	if err != nil {
-		return load.Report{}, err
-	}
+func post(ctx context.Context, stack Stack, source load.Source, log io.Writer) (load.Report, error) {
 	client := load.NewClient(load.ClientConfig{
 		URL: stack.URL, User: stack.User, Password: stack.Password, Connections: connections,
 	})

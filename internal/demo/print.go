@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/shop-connect/shop-connect/internal/load"
+	"github.com/shop-connect/shop-connect/internal/money"
 	"github.com/shop-connect/shop-connect/internal/progress"
 	"github.com/shop-connect/shop-connect/internal/reconcile"
 )
@@ -43,9 +44,16 @@ func chart(days []load.Day) string {
 	fmt.Fprintf(&text, "  %-10s  %9s  %9s  %16s\n", "day", "purchases", "items", "revenue")
 	for _, d := range days {
 		fmt.Fprintf(&text, "  %-10s  %9s  %9s  %16s  %s\n", d.Date,
-			progress.Thousands(d.Purchases), progress.Thousands(d.Items), d.Revenue, bar(d.Revenue.Units(), most))
+			progress.Thousands(d.Purchases), progress.Thousands(d.Items), fourDecimals(d.Revenue), bar(d.Revenue.Units(), most))
 	}
 	return text.String()
+}
+
+// fourDecimals lets the points of a column stand below each other.
+func fourDecimals(a load.Amount) string {
+	text := a.String()
+	_, decimals, _ := strings.Cut(text, ".")
+	return text + strings.Repeat("0", money.Scale-len(decimals))
 }
 
 func bar(units, most *big.Int) string {
@@ -59,12 +67,17 @@ func bar(units, most *big.Int) string {
 // nextSteps says how to go on; dataDir is where this run's data still is, if it is.
 func nextSteps(dataDir string) string {
 	text := "\nKeep it running\n" +
-		"  make up                                       the same shop on data of its own, in .shop\n"
+		"  make up\n" +
+		"      the same shop on data of its own, in .shop\n"
 	if dataDir != "" {
-		text += fmt.Sprintf("  bin/shop-connect up --data-dir %-15s the shop with the purchases above\n", dataDir)
+		text += "  bin/shop-connect up --data-dir " + dataDir + "\n" +
+			"      the shop with the purchases above\n"
 	}
 	return text + "\nThree things to try next, while it runs\n" +
-		"  1. bin/shop-connect load --generate 1000000   a million purchases more\n" +
-		"  2. edit a file in pipelines/ and save it      the stream restarts with it, nothing else does\n" +
-		"  3. open http://127.0.0.1:8000/docs            post a purchase with a mistake in it, read the answer\n"
+		"  1. bin/shop-connect load --generate 1000000\n" +
+		"      a million purchases more, and what the API accepted of them\n" +
+		"  2. bin/shop-connect load --generate 1000000, once more\n" +
+		"      the same ids again: every statistic stays as it is\n" +
+		"  3. edit a file in pipelines/ and save it\n" +
+		"      its stream restarts with the change, nothing else does\n"
 }

@@ -32,8 +32,8 @@ type Config struct {
 	Pipelines string
 	// Ports are passed on as flags; nil lets the system choose every port.
 	Ports []string
-	// Output receives what up prints; nil drops it.
-	Output io.Writer
+	// Output receives the table that up prints, Errors its complaints; nil drops them.
+	Output, Errors io.Writer
 }
 
 // Process is a running `shop-connect up`.
@@ -66,14 +66,12 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	if cfg.Ports == nil {
 		cfg.Ports = anyPorts
 	}
-	if cfg.Output == nil {
-		cfg.Output = io.Discard
-	}
+	output, errs := orDiscard(cfg.Output), orDiscard(cfg.Errors)
 	cmd := exec.Command(binary, append(args, cfg.Ports...)...)
 	// it must not outlive this process, nor get its Ctrl-C before this process has decided
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var complaints strings.Builder
-	cmd.Stderr = io.MultiWriter(cfg.Output, &complaints)
+	cmd.Stderr = io.MultiWriter(errs, &complaints)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting %s up: %w", binary, err)
@@ -83,7 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	}
 	p := &Process{cmd: cmd, exit: make(chan error, 1)}
 	ready := make(chan struct{})
-	go p.follow(stdout, cfg.Output, ready)
+	go p.follow(stdout, output, ready)
 	select {
 	case <-ready:
 	case err := <-p.exit:
@@ -95,6 +93,13 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 		return nil, errors.Join(err, p.Stop())
 	}
 	return p, nil
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
 }
 
 // follow copies what up prints and notes when it is ready; at its end it reaps the process.

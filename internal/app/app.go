@@ -1,0 +1,130 @@
+// Package app puts the program together: Connect's command line with the components that streams may
+// use, the API's listener that ingestion streams mount on, and the commands of our own.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/shop-connect/shop-connect/api"
+	"github.com/shop-connect/shop-connect/internal/auth"
+	"github.com/shop-connect/shop-connect/internal/demo"
+	"github.com/shop-connect/shop-connect/internal/env"
+	"github.com/shop-connect/shop-connect/internal/load"
+	"github.com/shop-connect/shop-connect/internal/runs"
+)
+
+const name = "shop-connect"
+
+// Run runs the command line and returns the exit code of the process.
+func Run(ctx context.Context, args []string) int {
+	program := &program{environment: Environment()}
+	code, err := program.run(ctx, args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		if code == 0 {
+			code = 1
+		}
+	}
+	return code
+}
+
+// program is one run of the command line.
+type program struct {
+	environment *service.Environment
+	// stopAPI is set once the API listens.
+	stopAPI func() error
+}
+
+// run runs the command line; onStart, if any, is called once streams mode is up.
+func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOptFunc) (int, error) {
+	version, date := Version()
+	options := []service.CLIOptFunc{
+		service.CLIOptSetArgs(args...),
+		service.CLIOptSetBinaryName(name),
+		service.CLIOptSetProductName(name),
+		service.CLIOptSetVersion(version, date),
+		service.CLIOptSetEnvironment(p.environment),
+		service.CLIOptSetMainSchemaFrom(p.schema),
+		service.CLIOptOnConfigParse(p.startAPI),
+		service.CLIOptAddCommand(upCommand(p)),
+		service.CLIOptAddCommand(provisionCommand()),
+		service.CLIOptAddCommand(installCommand()),
+		service.CLIOptAddCommand(versionCommand()),
+		service.CLIOptAddCommand(load.Command()),
+		service.CLIOptAddCommand(demo.Command(withStack)),
+		service.CLIOptAddCommand(runs.Command()),
+		service.CLIOptAddCommand(auth.Command(env.ReadFile)),
+	}
+	code, err := service.RunCLIToCode(ctx, append(options, extra...)...)
+	if p.stopAPI != nil {
+		err = errors.Join(err, p.stopAPI())
+		p.stopAPI = nil
+	}
+	return code, err
+}
+
+// schema is Connect's own configuration with the section `api` added.
+func (p *program) schema() *service.ConfigSchema {
+	version, date := Version()
+	return p.environment.FullConfigSchema(version, date).Fields(api.ConfigFields()...)
+}
+
+// startAPI opens the listener before any stream starts, so that inputs find it to mount on.
+func (p *program) startAPI(conf *service.ParsedConfig) error {
+	config, wanted, err := api.FromParsed(conf)
+	if err != nil || !wanted {
+		return err
+	}
+	checks, err := newChecks(env.FromProcess())
+	if err != nil {
+		return err
+	}
+	config.Checks = checks.byName()
+	config.Version, _ = Version()
+	server, err := api.New(config)
+	if err == nil {
+		err = server.Listen()
+	}
+	if err != nil {
+		checks.close()
+		return err
+	}
+	conf.Resources().SetGeneric(api.Key, server)
+	// the listener outlives the streams, which answer the requests that they have taken
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx) }()
+	p.stopAPI = func() error {
+		cancel()
+		defer checks.close()
+		return <-served
+	}
+	return nil
+}
+
+// version is set at link time in releases.
+var version string
+
+// Version returns the program's version and the date of its commit, as far as the build knows them.
+func Version() (number, date string) {
+	number = version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return number, ""
+	}
+	if number == "" {
+		number = info.Main.Version
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.time" {
+			date = setting.Value
+		}
+	}
+	return number, date
+}

@@ -1,0 +1,217 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/urfave/cli/v2"
+
+	"github.com/shop-connect/shop-connect/internal/embedded"
+	"github.com/shop-connect/shop-connect/internal/env"
+	"github.com/shop-connect/shop-connect/internal/provision"
+	"github.com/shop-connect/shop-connect/internal/upproc"
+)
+
+const (
+	flagDataDir   = "data-dir"
+	flagPipelines = "pipelines"
+	flagStreams   = "port-streams"
+	flagAPI       = "port-api"
+	loopback      = "127.0.0.1"
+	streamsUser   = "shop"
+	readyTimeout  = time.Minute
+)
+
+func upCommand(p *program) *cli.Command {
+	ports := embedded.DefaultPorts()
+	return &cli.Command{
+		Name:  "up",
+		Usage: "Run everything on this machine: embedded Kafka, S3, PostgreSQL and ClickHouse, the API and the pipelines",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: flagDataDir, Value: ".shop", Usage: "where all data, logs and credentials are kept"},
+			&cli.StringFlag{Name: flagPipelines, Value: "pipelines", Usage: "folder of the streams to run; edits take effect at once"},
+			&cli.IntFlag{Name: flagAPI, Value: 8000, Usage: "port of the HTTP API; 0 lets the system choose, as for every port"},
+			&cli.IntFlag{Name: flagStreams, Value: 4195, Usage: "port of the streams REST API"},
+			&cli.IntFlag{Name: "port-kafka", Value: ports.Kafka, Usage: "port of Kafka"},
+			&cli.IntFlag{Name: "port-s3", Value: ports.S3, Usage: "port of S3"},
+			&cli.IntFlag{Name: "port-postgres", Value: ports.Postgres, Usage: "port of PostgreSQL"},
+			&cli.IntFlag{Name: "port-clickhouse", Value: ports.ClickHouse, Usage: "port of ClickHouse's HTTP interface"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return fmt.Errorf("up takes no arguments, only flags: %q", c.Args().First())
+			}
+			return (&stack{program: p, out: c.App.Writer, log: slog.New(slog.NewTextHandler(os.Stderr, nil))}).run(c)
+		},
+	}
+}
+
+// stack is one run of up.
+type stack struct {
+	program *program
+	out     interface{ Write([]byte) (int, error) }
+	log     *slog.Logger
+	servers *embedded.Servers
+	vars    map[string]string
+}
+
+func (s *stack) run(c *cli.Context) error {
+	dir, err := filepath.Abs(c.String(flagPipelines))
+	if err != nil {
+		return fmt.Errorf("locating pipelines: %w", err)
+	}
+	streams, api, err := ownAddresses(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
+	s.servers, err = embedded.Start(ctx, embedded.Config{DataDir: c.String(flagDataDir), Ports: embedded.Ports{
+		Kafka: c.Int("port-kafka"), S3: c.Int("port-s3"), Postgres: c.Int("port-postgres"), ClickHouse: c.Int("port-clickhouse"),
+	}}, s.log)
+	if err != nil {
+		return err
+	}
+	err = s.serve(ctx, c.String(flagDataDir), dir, streams, api)
+	return errors.Join(err, s.servers.Err(), s.servers.Close())
+}
+
+// serve runs the streams until a signal, or the end of a server, ends them.
+func (s *stack) serve(ctx context.Context, dataDir, dir, streams, api string) error {
+	s.vars = s.servers.Env()
+	s.vars[env.APIAddress], s.vars[env.StreamsAddress] = api, streams
+	s.vars[env.StreamsUser], s.vars[env.ContractsDir] = streamsUser, filepath.Join(dir, "contracts")
+	if err := provision.All(ctx, s.vars); err != nil {
+		return err
+	}
+	if err := s.export(); err != nil {
+		return err
+	}
+	pipelines := newPipelines(dir, streamsAPI{"http://" + streams, streamsUser, s.vars[env.StreamsPassword]}, s.program.environment, s.log)
+	if err := pipelines.check(); err != nil {
+		return err
+	}
+	if err := env.WriteFile(dataDir, s.vars); err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	begin := func(*service.RunningStreamSummary) error {
+		go func() {
+			if err := s.startPipelines(ctx, pipelines); err != nil {
+				failed <- err
+				stopSelf()
+				return
+			}
+			pipelines.watch(ctx)
+		}()
+		go func() {
+			select {
+			case <-s.servers.Done():
+				stopSelf()
+			case <-ctx.Done():
+			}
+		}()
+		return nil
+	}
+	root := filepath.Join(dir, "resources", "service.yaml")
+	code, err := s.program.run(ctx, []string{name, "streams", "-o", root}, service.CLIOptOnStreamStart(begin))
+	if code != 0 && err == nil {
+		err = fmt.Errorf("running the streams: exit code %d; the lines above say why", code)
+	}
+	select {
+	case cause := <-failed:
+		return errors.Join(cause, err)
+	default:
+		return err
+	}
+}
+
+// stopSelf ends the streams the way Ctrl-C does: Connect finishes what it has in hand on a signal only.
+func stopSelf() { _ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM) }
+
+// startPipelines returns once every component of every stream is connected.
+func (s *stack) startPipelines(ctx context.Context, pipelines *pipelines) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := pipelines.apply(ctx); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := pipelines.streams.ready(ctx)
+		if err == nil {
+			return s.printTable()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the streams to connect: %w", err)
+		case <-ticker.C:
+		}
+	}
+}
+
+// export sets the variables that the YAML of the streams refers to.
+func (s *stack) export() error {
+	hash := sha256.Sum256([]byte(s.vars[env.StreamsPassword]))
+	settings := map[string]string{
+		"STREAMS_PASSWORD_HASH": base64.StdEncoding.EncodeToString(hash[:]),
+		"LOG_LEVEL":             cmp.Or(os.Getenv("LOG_LEVEL"), "ERROR"),
+		"API_DEMO_USER":         "true",
+	}
+	for _, vars := range []map[string]string{s.vars, settings} {
+		for key, value := range vars {
+			if err := os.Setenv(key, value); err != nil {
+				return fmt.Errorf("setting %s: %w", key, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *stack) printTable() error {
+	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(table, "%s\n\n", upproc.Ready)
+	fmt.Fprintf(table, "API\thttp://%s\tadmin / admin, on this machine only\n", s.vars[env.APIAddress])
+	fmt.Fprintf(table, "Streams\thttp://%s\tuser %s, password in the data directory's env file\n", s.vars[env.StreamsAddress], streamsUser)
+	for _, server := range s.servers.List() {
+		fmt.Fprintf(table, "%s\t%s\t%s, process %d, data in %s\n", server.Name, server.Address, server.Engine, server.PID, server.Data)
+	}
+	fmt.Fprintf(table, "\nCtrl-C stops everything; the data stay.\n")
+	return table.Flush()
+}
+
+// ownAddresses checks the ports of this process before anything starts.
+func ownAddresses(c *cli.Context) (streams, api string, err error) {
+	var faults []error
+	var held []net.Listener
+	defer func() {
+		for _, listener := range held {
+			listener.Close()
+		}
+	}()
+	reserve := func(what, flag string) string {
+		listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(c.Int(flag))))
+		if err != nil {
+			faults = append(faults, fmt.Errorf("port %d for %s is taken: stop what uses it, or choose another with --%s", c.Int(flag), what, flag))
+			return ""
+		}
+		held = append(held, listener)
+		return listener.Addr().String()
+	}
+	streams, api = reserve("the streams REST API", flagStreams), reserve("the HTTP API", flagAPI)
+	return streams, api, errors.Join(faults...)
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shop-connect/shop-connect/internal/env"
+	"github.com/shop-connect/shop-connect/internal/load"
+	"github.com/shop-connect/shop-connect/internal/upproc"
+)
+
+// bench is a running stack whose pipelines folder this program edits: a flow begins when its file
+// appears there.
+type bench struct {
+	source, pipelines string
+	generator         load.GeneratorConfig
+	rows              *load.Generator
+	up                *upproc.Process
+	truth             load.Truth
+}
+
+// copyPipelines copies whole folders of the pipelines.
+func (b *bench) copyPipelines(folders ...string) error {
+	for _, folder := range folders {
+		if err := os.CopyFS(filepath.Join(b.pipelines, folder), os.DirFS(filepath.Join(b.source, folder))); err != nil {
+			return fmt.Errorf("copying pipelines: %w", err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) addPipelines(names ...string) error {
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(b.source, name+".yaml"))
+		if err != nil {
+			return fmt.Errorf("reading pipeline: %w", err)
+		}
+		fresh := filepath.Join(b.pipelines, name+".new")
+		if err := os.WriteFile(fresh, content, 0o600); err != nil {
+			return fmt.Errorf("adding pipeline: %w", err)
+		}
+		if err := os.Rename(fresh, filepath.Join(b.pipelines, name+".yaml")); err != nil {
+			return fmt.Errorf("adding pipeline: %w", err)
+		}
+	}
+	return nil
+}
+
+// removePipelines returns once the streams are gone.
+func (b *bench) removePipelines(names ...string) error {
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(b.pipelines, name+".yaml")); err != nil {
+			return fmt.Errorf("removing pipeline: %w", err)
+		}
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+			response, err := b.get(context.Background(), "/streams/"+name)
+			if err == nil {
+				response.Body.Close()
+				if response.StatusCode == http.StatusNotFound {
+					break
+				}
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("removing pipeline %s: it still runs", name)
+			}
+		}
+	}
+	return nil
+}
+
+// watched adds a step's pipelines, runs it and measures shop-connect and its servers meanwhile.
+func (b *bench) watched(ctx context.Context, step step) (measurement, error) {
+	pids := family(b.up.PID())
+	resetPeaks(pids)
+	before, own := usageOf(pids), ownCPU()
+	result, err := step.run(ctx, b)
+	after := usageOf(family(b.up.PID()))
+	result.cpu = after.cpu - before.cpu + ownCPU() - own
+	result.peak = after.peak
+	return result, err
+}
+
+// consume starts pipelines and waits until an output has acknowledged all records of the topic.
+func (b *bench) consume(ctx context.Context, label string, pipelines ...string) (measurement, error) {
+	if err := b.addPipelines(pipelines...); err != nil {
+		return measurement{}, err
+	}
+	var started time.Time
+	var last float64
+	moved := time.Now()
+	for {
+		sent, err := b.sent(ctx, label)
+		if err != nil {
+			return measurement{}, err
+		}
+		switch {
+		case sent >= float64(b.truth.Accepted):
+			return measurement{rows: b.truth.Accepted, took: time.Since(started)}, nil
+		case sent > last:
+			last, moved = sent, time.Now()
+		case time.Since(moved) > time.Minute:
+			return measurement{}, fmt.Errorf("waiting for %s: no progress for a minute at %.0f of %d rows", label, sent, b.truth.Accepted)
+		}
+		if started.IsZero() && b.running(ctx, pipelines[len(pipelines)-1]) {
+			started = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return measurement{}, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (b *bench) running(ctx context.Context, stream string) bool {
+	response, err := b.get(ctx, "/streams/"+stream)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+// sent returns how many messages an output has acknowledged.
+func (b *bench) sent(ctx context.Context, label string) (float64, error) {
+	response, err := b.get(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	var total float64
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		line := lines.Text()
+		if !strings.HasPrefix(line, "output_sent{") || !strings.Contains(line, `label="`+label+`"`) {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading metric: %w", err)
+		}
+		total += value
+	}
+	return total, nil
+}
+
+func (b *bench) get(ctx context.Context, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.up.Env[env.StreamsAddress]+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking shop-connect: %w", err)
+	}
+	request.SetBasicAuth(b.up.Env[env.StreamsUser], b.up.Env[env.StreamsPassword])
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("asking shop-connect: %w", err)
+	}
+	return response, nil
+}
