@@ -178,17 +178,21 @@ func (l *lake) refusedRows() []quarantine.Row {
 	l.Helper()
 	var all []quarantine.Row
 	for _, key := range l.keys(l.quarantine) {
-		if strings.Contains(key, "/objects/") {
-			continue
+		if !strings.Contains(key, "/objects/") {
+			all = append(all, l.refusedRowsOf(key)...)
 		}
-		content := l.get(l.quarantine, key)
-		rows, err := parquet.Read[quarantine.Row](bytes.NewReader(content), int64(len(content)))
-		if err != nil {
-			l.Fatalf("%s: %v", key, err)
-		}
-		all = append(all, rows...)
 	}
 	return all
+}
+
+func (l *lake) refusedRowsOf(key string) []quarantine.Row {
+	l.Helper()
+	content := l.get(l.quarantine, key)
+	rows, err := parquet.Read[quarantine.Row](bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		l.Fatalf("%s: %v", key, err)
+	}
+	return rows
 }
 
 // rawRow is a row of a RAW object: a record of partition 3 of topic purchases.
