@@ -90,7 +90,7 @@ func NewGenerator(c GeneratorConfig) (*Generator, error) {
 		late:      threshold(c.Late),
 	}
 	end := c.End.UTC().Truncate(24 * time.Hour)
-	g.ids.start = end.UnixMilli()
+	g.ids = newIDSequence(c, end)
 	calendar := make([]time.Time, c.Days)
 	for i := range calendar {
 		calendar[i] = end.AddDate(0, 0, i-c.Days)

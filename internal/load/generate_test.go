@@ -264,6 +264,29 @@ func TestGeneratorIDsAreTimeOrderedUUIDv7(t *testing.T) {
 	}
 }
 
+func TestAnotherConfigurationNeverReusesAnID(t *testing.T) {
+	rows, _ := drain(t, newTestGenerator(t, 5_000, func(c *GeneratorConfig) { c.Bad = 0 }))
+	seen := map[string]bool{}
+	for _, row := range rows {
+		p, _ := accepted(row)
+		seen[p.id] = true
+	}
+	for name, change := range map[string]func(*GeneratorConfig){
+		"more rows":    func(c *GeneratorConfig) { c.Bad, c.Rows = 0, 6_000 },
+		"more days":    func(c *GeneratorConfig) { c.Bad, c.Days = 0, 31 },
+		"another seed": func(c *GeneratorConfig) { c.Bad, c.Seed = 0, 2 },
+		"fewer late":   func(c *GeneratorConfig) { c.Bad, c.Late = 0, 0.01 },
+	} {
+		rows, _ := drain(t, newTestGenerator(t, 5_000, change))
+		for _, row := range rows {
+			if p, _ := accepted(row); seen[p.id] {
+				t.Errorf("%s: id %s stands for two purchases", name, p.id)
+				break
+			}
+		}
+	}
+}
+
 func TestGeneratedCatalogMeetsItsContractAndHoldsEveryProductSold(t *testing.T) {
 	g := newTestGenerator(t, 20_000, func(c *GeneratorConfig) { c.Bad = 0 })
 	known := map[string]bool{}

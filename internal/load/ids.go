@@ -1,10 +1,25 @@
 package load
 
+import (
+	"fmt"
+	"hash/fnv"
+	"time"
+)
+
 // idSequence writes UUIDv7-shaped ids in the order the rows are sent. Ids ordered in time are what
 // keeps the engines' sort keys cheap; taking the time from the row's number instead of the clock is
 // what makes them repeatable.
 type idSequence struct {
 	start int64 // milliseconds since 1970
+	// salt differs between configurations: a longer load of the same seed has other rows, which must
+	// not pass for corrections of the shorter one's.
+	salt uint64
+}
+
+func newIDSequence(c GeneratorConfig, end time.Time) idSequence {
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, c.Rows, c.Seed, c.Days, c.Bad, c.Duplicates, c.Late)
+	return idSequence{start: end.UnixMilli(), salt: h.Sum64()}
 }
 
 const (
@@ -14,6 +29,7 @@ const (
 )
 
 func (s idSequence) append(dst []byte, n, random uint64) []byte {
+	random ^= s.salt
 	milli := uint64(s.start) + n>>idsPerMilliBits
 	order := n & (1<<idsPerMilliBits - 1)
 	high := milli<<16 | 0x7000 | order<<5 | random>>59
