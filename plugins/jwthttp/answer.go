@@ -1,0 +1,72 @@
+package jwthttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/shop-connect/shop-connect/api"
+)
+
+// bulkAnswer is what a client learns of a body of rows.
+type bulkAnswer struct {
+	SuccessCount int       `json:"success_count" doc:"Rows that are stored."`
+	ErrorCount   int       `json:"error_count" doc:"Rows that are refused and set aside."`
+	Errors       []refusal `json:"errors" nullable:"true" doc:"Each refused row."`
+}
+
+// rowAnswer is what a client learns of a single row.
+type rowAnswer struct {
+	ID string `json:"id" doc:"The row's id: the client's own, else the one it was given."`
+}
+
+// answer is given once the rows are stored, the refused ones too.
+func (in *input) answer(w http.ResponseWriter, rows *rows) {
+	var answer any = bulkAnswer{SuccessCount: rows.accepted, ErrorCount: len(rows.refused), Errors: rows.refused}
+	if in.rowsAt == "" {
+		if len(rows.refused) > 0 {
+			api.WriteProblem(w, refusedRow(rows.refused[0]))
+			return
+		}
+		answer = rowAnswer{ID: rows.key}
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		// numbers and strings always have a JSON form
+		panic(err)
+	}
+	header := w.Header()
+	header["Content-Type"] = []string{mimeJSON}
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	_, _ = w.Write(body) // a client that went away does not want to know
+}
+
+func refusedRow(r refusal) *api.Problem {
+	p := api.NewProblem(http.StatusUnprocessableEntity, "the row breaks its contract; it is set aside")
+	for _, reason := range r.Reasons {
+		p.Errors = append(p.Errors, api.Fault{Location: strings.TrimSuffix("body."+reason.Field, "."), Message: reason.Message})
+	}
+	return p
+}
+
+// malformed says where a body stops being JSON. The standard library is asked, because its errors know
+// the place; it reads the body once more, which only clients pay for that send such bodies.
+func malformed(body []byte, err error) *api.Problem {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return api.NewProblem(http.StatusBadRequest, "the body is empty; it must be JSON")
+	}
+	fault := api.Fault{Location: "body", Message: err.Error()}
+	var raw json.RawMessage
+	var syntax *json.SyntaxError
+	if errors.As(json.Unmarshal(body, &raw), &syntax) {
+		offset := max(int(syntax.Offset)-1, 0)
+		before := body[:min(offset, len(body))]
+		line, column := bytes.Count(before, []byte{'\n'})+1, len(before)-bytes.LastIndexByte(before, '\n')
+		fault.Message = fmt.Sprintf("%v, at byte %d, line %d, column %d", syntax, offset, line, column)
+	}
+	return api.NewProblem(http.StatusBadRequest, "the body must be well-formed JSON", fault)
+}

@@ -1,0 +1,64 @@
+package jwthttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shop-connect/shop-connect/internal/contract"
+)
+
+// FuzzBody holds the walker to what it promises of any body at all: a body is refused or every one of
+// its rows is accounted for, in order, with its bytes; what is accepted is JSON with its id in it.
+func FuzzBody(f *testing.F) {
+	const row = `{"product_id":"85123A","customer_id":17850,"seller_id":3,"quantity":6,"price_at_time":2.55}`
+	for _, seed := range []string{
+		``, `{}`, `[]`, `{"purchases":[]}`, `{"purchases":[` + row + `]}`, `{"purchases":[` + row + `, {"id":null ,"deleted":true}, 1 ,"x",[{}]]}`,
+		`{"purchases":[` + row + `]`, `{"purchases":[` + row + `,]}`, `{"purchases":{},"purchases":[]}`, ` { "a" : [ ] , "purchases" : [ { } ] } `,
+		`{"purchases":[{"id":"a","id":null,"\u0069d":"b"}]}`, "{\"purchases\":[\"\xff\"]}", strings.Repeat(`{"purchases":[`, 50),
+	} {
+		f.Add([]byte(seed))
+	}
+	c, err := contract.Load("../../pipelines/contracts/purchases.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	p := newParser(&config{contract: c, timezone: time.UTC, rowsAt: "purchases", maxRows: 1000, maxRowBytes: 1 << 20})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		found, problem := p.parse(body, "r", time.Now())
+		if !bytes.Equal(body, before) {
+			t.Fatal("the body is changed")
+		}
+		if problem != nil {
+			if problem.Status < 400 || problem.Status > 422 || len(found.messages) > 0 {
+				t.Fatalf("problem %+v with %d messages", problem, len(found.messages))
+			}
+			return
+		}
+		if !json.Valid(body) && !bytes.ContainsFunc(body, func(r rune) bool { return r == '\uFFFD' }) {
+			t.Fatalf("a body that is not JSON is taken: %q", body)
+		}
+		if len(found.messages) != found.accepted+len(found.refused) {
+			t.Fatalf("%d messages, %d accepted, %d refused", len(found.messages), found.accepted, len(found.refused))
+		}
+		for i, m := range found.messages {
+			raw, err := m.AsBytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, accepted := m.MetaGet(MetaEntityID)
+			if !accepted {
+				if !bytes.Contains(body, raw) {
+					t.Fatalf("row %d: %q is not what was sent", i, raw)
+				}
+				continue
+			}
+			if reasons := p.row.Decode(raw); len(reasons) > 0 || string(p.row.Text(c.Key)) != id || id == "" {
+				t.Fatalf("row %d: %q with id %q: %v", i, raw, id, reasons)
+			}
+		}
+	})
+}

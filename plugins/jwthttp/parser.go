@@ -1,0 +1,200 @@
+package jwthttp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-faster/jx"
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/shop-connect/shop-connect/api"
+	"github.com/shop-connect/shop-connect/internal/columns"
+	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
+)
+
+// maxReasons bounds what is said about one row: a row can repeat a wrong member as often as it likes.
+const maxReasons = 16
+
+// rows are what one body holds, in its order.
+type rows struct {
+	messages service.MessageBatch
+	accepted int
+	refused  []refusal
+	// key is that of the last row accepted.
+	key string
+}
+
+// refusal is one refused row, as the client is told of it.
+type refusal struct {
+	Index   int               `json:"index" doc:"Which row of the body, from 0."`
+	ID      string            `json:"id,omitempty" doc:"The row's id, where it has one."`
+	Reasons []contract.Reason `json:"reasons" doc:"Everything that is wrong with it."`
+}
+
+// parser turns bodies into messages. It is not safe for concurrent use.
+type parser struct {
+	*config
+	row      *columns.Decoder
+	filler   filler
+	json     jx.Decoder
+	onMember func(d *jx.Decoder, key []byte) error
+	onRow    func(d *jx.Decoder) error
+
+	// of the body in hand
+	rows      rows
+	requestID string
+	index     int
+	seen      bool
+	problem   *api.Problem
+}
+
+func newParser(c *config) *parser {
+	p := &parser{config: c, row: columns.NewDecoder(c.contract, columns.Valid, c.timezone), filler: newFiller(c.contract)}
+	p.onMember, p.onRow = p.member, p.element
+	return p
+}
+
+// errStop ends the walk where problem says why.
+var errStop = errors.New("the body is refused")
+
+// parse walks a body. The messages point into it.
+func (p *parser) parse(body []byte, requestID string, now time.Time) (rows, *api.Problem) {
+	p.rows, p.requestID, p.index, p.seen, p.problem = rows{}, requestID, 0, false, nil
+	p.row.SetNow(now)
+	p.filler.begin(now)
+	p.json.ResetBytes(body)
+	err := p.walk(body)
+	found := p.rows
+	p.rows = rows{}
+	p.json.ResetBytes(nil)
+	if p.problem != nil {
+		return rows{}, p.problem
+	}
+	if err != nil {
+		return rows{}, malformed(body, err)
+	}
+	return found, nil
+}
+
+func (p *parser) walk(body []byte) error {
+	if kind := p.json.Next(); p.rowsAt == "" {
+		if err := p.element(&p.json); err != nil {
+			return err
+		}
+	} else if kind == jx.Object {
+		p.rows.messages = make(service.MessageBatch, 0, min(len(body)/128+1, p.maxRows))
+		if err := p.json.ObjBytes(p.onMember); err != nil {
+			return err
+		}
+	} else if err := p.wrongType(&p.json, "body", "an object"); err != nil {
+		return err
+	}
+	if err := p.json.Skip(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the end of the body")
+	}
+	if p.rowsAt != "" && !p.seen && p.problem == nil {
+		p.refuse("body."+p.rowsAt, "is required")
+	}
+	return nil
+}
+
+// member takes the rows out of the body's object; other members are none of this endpoint's business.
+func (p *parser) member(d *jx.Decoder, key []byte) error {
+	if string(key) != p.rowsAt {
+		return d.Skip()
+	}
+	if p.seen {
+		p.refuse("body."+p.rowsAt, "is there twice")
+		return errStop
+	}
+	p.seen = true
+	if d.Next() != jx.Array {
+		return p.wrongType(d, "body."+p.rowsAt, "an array")
+	}
+	return d.Arr(p.onRow)
+}
+
+// element makes one row a message.
+func (p *parser) element(d *jx.Decoder) error {
+	row, err := d.Raw()
+	if err != nil {
+		return err
+	}
+	if p.index == p.maxRows || len(row) > p.maxRowBytes {
+		return p.tooMuch(len(row))
+	}
+	row = row[:len(row):len(row)]
+	reasons := p.filler.excuse(p.row, p.row.Decode(row))
+	if len(reasons) == 0 {
+		p.accept(row)
+	} else {
+		p.setAside(row, reasons)
+	}
+	p.index++
+	return nil
+}
+
+func (p *parser) accept(row []byte) {
+	whole, id := p.filler.complete(p.row, row)
+	msg := service.NewMessage(whole)
+	msg.MetaSetMut(MetaEntityID, id)
+	p.rows.messages = append(p.rows.messages, msg)
+	p.rows.accepted++
+	p.rows.key = id
+}
+
+// setAside keeps a refused row on its way, with its bytes (I4).
+func (p *parser) setAside(row []byte, reasons []contract.Reason) {
+	if more := len(reasons) - maxReasons; more > 0 {
+		reasons = append(slices.Clone(reasons[:maxReasons]), contract.Reason{
+			Rule: contract.RuleJSON, Message: fmt.Sprintf("has %d more faults", more),
+		})
+	} else {
+		reasons = slices.Clone(reasons)
+	}
+	refused := refusal{Index: p.index, Reasons: reasons}
+	if p.row.Has(p.contract.Key) {
+		refused.ID = string(p.row.Text(p.contract.Key))
+	}
+	msg := service.NewMessage(row)
+	quarantine.Mark(msg, quarantine.LayerAPI, p.contract, p.requestID+"#"+strconv.Itoa(p.index), reasons)
+	p.rows.messages = append(p.rows.messages, msg)
+	p.rows.refused = append(p.rows.refused, refused)
+}
+
+func (p *parser) tooMuch(rowBytes int) error {
+	p.problem = api.NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("a body may have %d rows; send them in several requests", p.maxRows))
+	if rowBytes > p.maxRowBytes {
+		p.problem = api.NewProblem(http.StatusRequestEntityTooLarge, "a row is too long",
+			api.Fault{Location: p.location(), Message: fmt.Sprintf("may have %d bytes, has %d", p.maxRowBytes, rowBytes)})
+	}
+	return errStop
+}
+
+func (p *parser) location() string {
+	if p.rowsAt == "" {
+		return "body"
+	}
+	return "body." + p.rowsAt + "[" + strconv.Itoa(p.index) + "]"
+}
+
+func (p *parser) wrongType(d *jx.Decoder, location, wanted string) error {
+	raw, err := d.Raw()
+	if err != nil {
+		return err
+	}
+	p.refuse(location, "must be "+wanted+", is "+contract.Quote(bytes.TrimSpace(raw)))
+	return nil
+}
+
+func (p *parser) refuse(location, message string) {
+	wanted := `the body must be {"` + p.rowsAt + `": [row, …]}`
+	p.problem = api.NewProblem(http.StatusUnprocessableEntity, wanted, api.Fault{Location: location, Message: message})
+}
