@@ -11,6 +11,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/apache/iceberg-go"
+	sqlcatalog "github.com/apache/iceberg-go/catalog/sql"
+	"github.com/apache/iceberg-go/table"
 )
 
 // envWriter makes this test binary a process that writes the whole history of the test to a table.
@@ -241,5 +245,42 @@ func TestRowsThatComeOutOfOrderAreNotLost(t *testing.T) {
 	write(t, s.sink(), 0, append(purchases(0, 10), purchases(10, 15)...)...)
 	if got := len(s.rows(out)); got != 20 {
 		t.Errorf("%d rows, want 20", got)
+	}
+}
+
+// overtaken is a catalog in which another writer gets in between a commit's check and its write, once.
+type overtaken struct {
+	*sqlcatalog.Catalog
+	other func()
+}
+
+func (c *overtaken) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	if other := c.other; other != nil {
+		c.other = nil
+		other()
+		return nil, "", fmt.Errorf("%w: metadata-location moved underneath us", table.ErrCommitFailed)
+	}
+	return c.Catalog.CommitTable(ctx, ident, reqs, updates)
+}
+
+func TestWriterThatIsOvertakenInsideTheCatalogCountsNothingTwice(t *testing.T) {
+	s := newShop(t)
+	first := s.sink()
+	write(t, first, 0, purchase("x", "1", "2024-01-01"))
+	// Someone has told writers of this table to retry by themselves, as Spark's do.
+	tx := first.tbl.NewTransaction()
+	if err := tx.SetProperties(iceberg.Properties{table.CommitNumRetriesKey: "4"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := s.sink()
+	rows := purchases(0, 20)
+	racing := &overtaken{second.catalog, func() { write(t, first, 1, rows...) }}
+	second.tbl = table.New(second.tbl.Identifier(), second.tbl.Metadata(), second.tbl.MetadataLocation(), second.tbl.FS, racing)
+	write(t, second, 1, rows...)
+	if got := len(s.rows(second)); got != 21 {
+		t.Errorf("%d rows, want 21", got)
 	}
 }
