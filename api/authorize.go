@@ -1,8 +1,12 @@
 package api
 
 import (
+	"maps"
 	"net/http"
 	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/shop-connect/shop-connect/internal/auth"
 )
@@ -27,6 +31,21 @@ func (s *Server) Authorize(w http.ResponseWriter, r *http.Request, scopes []stri
 		return claims, false
 	}
 	return claims, true
+}
+
+// secured adds the check of tokens to an operation, and says so in its documentation.
+func (s *Server) secured(op huma.Operation, scopes ...string) huma.Operation {
+	op.Security = []map[string][]string{{SecurityScheme: scopes}}
+	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		if _, ok := s.Authorize(w, r, scopes); ok {
+			next(ctx)
+		}
+	})
+	maps.Copy(op.Responses, s.ProblemResponses(map[string]string{
+		"401": "The token is missing or not valid.", "403": "The token has not the scopes " + strings.Join(scopes, " ") + ".",
+	}))
+	return op
 }
 
 func unauthorized(detail string) *Problem {

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/shop-connect/shop-connect/internal/auth"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 // DefaultAddress is open to this machine only; wider is a choice.
@@ -56,6 +57,8 @@ type Config struct {
 	DemoUser bool
 	// Checks are run by GET /health, by the name that it shows. They must honour their context.
 	Checks map[string]func(ctx context.Context) error
+	// Runs finds a batch run in the ledger. Without it there is no GET /api/v1/runs/{id}.
+	Runs func(ctx context.Context, id string) (store.Run, error)
 	// Version is shown by GET / and in the OpenAPI document.
 	Version string
 	// MaxBodyBytes bounds the body of any request; DefaultMaxBodyBytes if 0.
@@ -111,6 +114,9 @@ func New(c Config) (*Server, error) {
 	s.registerRoot()
 	s.registerHealth()
 	s.registerToken()
+	if c.Runs != nil {
+		s.registerRuns()
+	}
 	return s, nil
 }
 
