@@ -181,7 +181,10 @@ func (o *output) Connect(ctx context.Context) error {
 // WriteBatch returns once every row is in the store and every refused one is set aside (I2, I4).
 func (o *output) WriteBatch(ctx context.Context, messages service.MessageBatch) error {
 	d := o.decoders.Get().(*decoding)
-	defer o.decoders.Put(d)
+	defer func() {
+		clear(d.values)
+		o.decoders.Put(d)
+	}()
 	refused, err := o.decode(d, messages)
 	if err != nil {
 		return err
