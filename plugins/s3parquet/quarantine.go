@@ -46,8 +46,8 @@ func QuarantineSpec() *service.ConfigSpec {
 		Summary("Keeps refused rows, with who refused them, every reason, and their bytes as they came.").
 		Description(`
 It takes whatever it is given: bytes of any kind, with the metadata that sinks and the API give a refused row, or without. The key of an object is
-`+"`<entity>/layer=<refused_by>/date=YYYY-MM-DD/<topic>-<partition>-<first offset>.parquet`"+`. The entity is that of the metadata, else the topic
-without `+"`.rejected`"+`; a row of which nobody says who refused it is in `+"`layer=unknown`"+`; the day is that of the record's Kafka timestamp in UTC.
+`+"`<entity>/layer=<refused_by>/date=YYYY-MM-DD/<topic>-<partition>-<first offset>.parquet`"+`. The entity is the topic
+without `+"`.rejected`"+`, else that of the metadata; a row of which nobody says who refused it is in `+"`layer=unknown`"+`; the day is that of the record's Kafka timestamp in UTC.
 So a batch that is redelivered overwrites itself. A message that did not come from Kafka has a name of its own, and may be kept twice.`).
 		Fields(bucketFields()...).
 		Fields(
@@ -145,15 +145,10 @@ func arrange(messages service.MessageBatch) ([]*refusedRows, error) {
 
 func refusedRow(msg *service.Message, pos columns.Position, value []byte) quarantine.Row {
 	row := quarantine.Row{
-		Entity: folderOf(msg, quarantine.MetaEntity), Layer: folderOf(msg, quarantine.MetaBy),
+		Entity: entityOf(msg, pos.Topic), Layer: folderOf(msg, quarantine.MetaBy),
 		Reasons: reasonsOf(msg), Source: text(msg, quarantine.MetaSource),
 		RefusedAt: pos.Timestamp, Value: value,
 		Topic: pos.Topic, Partition: pos.Partition, Offset: pos.Offset,
-	}
-	if row.Entity == unknown {
-		if entity := strings.TrimSuffix(pos.Topic, rejectedSuffix); folder.MatchString(entity) {
-			row.Entity = entity
-		}
 	}
 	if row.Source == "" && pos.Topic != "" {
 		row.Source = string(columns.AppendDerivedID(nil, pos))
@@ -161,6 +156,15 @@ func refusedRow(msg *service.Message, pos columns.Position, value []byte) quaran
 	// 0 is no version of any contract
 	row.ContractVersion, _ = strconv.ParseInt(text(msg, quarantine.MetaVersion), 10, 64)
 	return row
+}
+
+// entityOf names what the row was sent as. The contract in the metadata may be that of a table which
+// joins it with others.
+func entityOf(msg *service.Message, topic string) string {
+	if entity, rejected := strings.CutSuffix(topic, rejectedSuffix); rejected && folder.MatchString(entity) {
+		return entity
+	}
+	return folderOf(msg, quarantine.MetaEntity)
 }
 
 func folderOf(msg *service.Message, key string) string {
