@@ -110,7 +110,7 @@ func (b *block) index(batch *columns.Batch, seenAt int64) []byte {
 	b.int32s(batch.Day)
 	b.column(columnVersion, typeUInt64)
 	b.versions(batch)
-	b.column(columnIndexSeen, typeTimestamp)
+	b.column(columnIndexSeen, typeNanos)
 	for range batch.Len {
 		b.buf.PutInt64(seenAt)
 	}
@@ -127,13 +127,15 @@ func (b *block) days(days map[int32]struct{}) []byte {
 	return b.buf.Buf
 }
 
-// versions makes the later event of a key the higher version, and leaves the one above it to a
-// cancellation: offsets grow along a partition, and all events of one key are in one.
 func (b *block) versions(batch *columns.Batch) {
-	for i := range batch.Position {
-		b.buf.PutUInt64(2 * uint64(batch.Position[i].Offset))
+	for row := range batch.Len {
+		b.buf.PutUInt64(rowVersion(batch, row))
 	}
 }
+
+// rowVersion makes the later event of a key the higher version, and leaves the one above it to a
+// cancellation: offsets grow along a partition, and all events of one key are in one.
+func rowVersion(batch *columns.Batch, row int) uint64 { return 2 * uint64(batch.Position[row].Offset) }
 
 func (b *block) texts(text *columns.Text, n int) {
 	for i := range n {

@@ -28,6 +28,7 @@ const (
 	typeUInt8     = "UInt8"
 	typeDecimal   = "Decimal(18, 4)"
 	typeTimestamp = "DateTime64(6, 'UTC')"
+	typeNanos     = "DateTime64(9, 'UTC')"
 	typeDate      = "Date32"
 	typeBool      = "Bool"
 )
@@ -45,6 +46,7 @@ var accepted = map[string][]string{
 	typeUInt8:     {typeUInt8, typeBool},
 	typeDecimal:   {typeDecimal, "Decimal(38, 4)"}, // I5
 	typeTimestamp: {typeTimestamp, "DateTime64(6)"},
+	typeNanos:     {typeNanos, "DateTime64(9)"},
 	typeDate:      {typeDate},
 	typeBool:      {typeBool, typeUInt8},
 }
@@ -53,8 +55,8 @@ var accepted = map[string][]string{
 type tables struct {
 	// nullable says for each field of the contract whether its column can be null.
 	nullable []bool
-	// cores counts the columns of the contract.
-	insertRows, insertIndex, insertDays, selectMoved string
+	// statements, for each of the tables
+	insertRows, insertIndex, insertDays, selectEarlier string
 }
 
 // wanted is a column that a table must have, by the type that the sink sends.
@@ -78,11 +80,11 @@ func loadTables(ctx context.Context, conn driver.Conn, cfg config) (*tables, err
 		t.nullable = append(t.nullable, strings.HasPrefix(strings.TrimPrefix(present[field.Name], "LowCardinality("), "Nullable("))
 	}
 	if cfg.dayIndex != "" {
-		columns := []wanted{{key, typeString}, {columnIndexDay, typeDate}, {columnVersion, typeUInt64}, {columnIndexSeen, typeTimestamp}}
+		columns := []wanted{{key, typeString}, {columnIndexDay, typeDate}, {columnVersion, typeUInt64}, {columnIndexSeen, typeNanos}}
 		_, err := check(ctx, conn, cfg.dayIndex, columns)
 		faults = append(faults, err)
 		t.insertIndex = insert(cfg.dayIndex, columns)
-		t.selectMoved = selectMoved(cfg.dayIndex, key)
+		t.selectEarlier = selectEarlier(cfg.dayIndex, key)
 	}
 	if cfg.daysTouched != "" {
 		columns := []wanted{{columnIndexDay, typeDate}}

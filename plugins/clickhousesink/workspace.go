@@ -25,13 +25,14 @@ type workspace struct {
 	rows       *columns.Batch
 	block      block
 	compressor *compress.Writer
+	keys       *keys
 	days       map[int32]struct{}
 }
 
 func newWorkspace(cfg config) *workspace {
 	w := &workspace{
 		cfg: cfg, decoder: columns.NewDecoder(cfg.contract, columns.Valid, cfg.shop),
-		rows: columns.NewBatch(cfg.contract, 1024), days: map[int32]struct{}{},
+		rows: columns.NewBatch(cfg.contract, 1024), keys: newKeys(), days: map[int32]struct{}{},
 	}
 	if cfg.compression != compress.None {
 		w.compressor = compress.NewWriter(compress.LevelZero, cfg.compression)
@@ -140,14 +141,15 @@ func (w *workspace) write(ctx context.Context, conn driver.Conn, t *tables) (wri
 	}
 	var cancels []cancel
 	if w.cfg.dayIndex != "" {
-		seenAt := time.Now().UnixMicro()
+		seenAt := batchMoment()
 		if err := w.insert(ctx, conn, t.insertIndex, w.block.index(w.rows, seenAt)); err != nil {
 			return written{}, fmt.Errorf("writing to %s: %w", w.cfg.dayIndex, err)
 		}
-		var err error
-		if cancels, err = moved(ctx, conn, t.selectMoved, seenAt); err != nil {
+		histories, err := earlier(ctx, conn, t.selectEarlier, seenAt)
+		if err != nil {
 			return written{}, fmt.Errorf("looking up earlier days in %s: %w", w.cfg.dayIndex, err)
 		}
+		cancels = w.keys.cancels(w.rows, histories)
 	}
 	if err := w.insert(ctx, conn, t.insertRows, w.block.rows(w.rows, t.nullable, w.cfg.dayColumn, cancels)); err != nil {
 		return written{}, fmt.Errorf("writing to %s: %w", w.cfg.table, err)
@@ -168,11 +170,14 @@ func (w *workspace) write(ctx context.Context, conn driver.Conn, t *tables) (wri
 	return written{w.rows.Len, len(cancels)}, nil
 }
 
-// insertSettings hold for every insert: it is answered once its rows are in the table, as one part per
-// partition, however many partitions that are (a load of history touches hundreds of months).
+// insertSettings hold for every insert.
 var insertSettings = clickhouse.Settings{
-	"async_insert":                    0,
+	// I2: the answer comes once the rows are in the table, not in a buffer.
+	"async_insert": 0,
+	// A load of history touches hundreds of months at once.
 	"max_partitions_per_insert_block": 0,
+	// Rows of one key in a batch are left to FINAL and the merges: looking for them costs a third of the insert.
+	"optimize_on_insert": 0,
 }
 
 // frameSize keeps compressed frames far below ClickHouse's limit of 1 GiB.
