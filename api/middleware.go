@@ -26,7 +26,7 @@ func (s *Server) handler() http.Handler {
 			r = withoutTrailingSlash(r)
 			target = r.URL.Path
 		}
-		if path.Clean("/"+target) != target {
+		if !strings.HasPrefix(target, "/") || path.Clean(target) != target {
 			s.noRoute(tracked, r) // the mux would redirect, in a shape of its own
 			return
 		}

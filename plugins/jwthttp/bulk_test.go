@@ -293,3 +293,38 @@ func TestSingleRowIsAnsweredWithItsID(t *testing.T) {
 		t.Errorf("%d messages", len(got.messages))
 	}
 }
+
+func TestEndpointIsInTheOpenAPIDocument(t *testing.T) {
+	shop, got := newShop(t), &collector{}
+	shop.run(t, input(purchases), got.take)
+	w := httptest.NewRecorder()
+	shop.server.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	type schema struct {
+		Required   []string
+		Properties map[string]struct {
+			Items struct{ Required []string }
+		}
+	}
+	doc := decode[struct {
+		Paths map[string]map[string]struct {
+			Security    []map[string][]string
+			RequestBody struct {
+				Content map[string]struct{ Schema schema }
+			}
+			Responses map[string]any
+		}
+	}](t, w.Body)
+	op := doc.Paths[bulkPath]["post"]
+	rows := op.RequestBody.Content["application/json"].Schema.Properties["purchases"].Items.Required
+	if want := "customer_id price_at_time product_id quantity seller_id"; strings.Join(rows, " ") != want {
+		t.Errorf("required members of a row are %v, want %s", rows, want)
+	}
+	for _, status := range []string{"200", "400", "401", "403", "413", "415", "422", "503"} {
+		if op.Responses[status] == nil {
+			t.Errorf("answer %s is not documented", status)
+		}
+	}
+	if len(op.Security) == 0 {
+		t.Error("the token is not documented")
+	}
+}

@@ -38,7 +38,7 @@ func FuzzBody(f *testing.F) {
 			}
 			return
 		}
-		if !json.Valid(body) && !bytes.ContainsFunc(body, func(r rune) bool { return r == '\uFFFD' }) {
+		if !json.Valid(body) {
 			t.Fatalf("a body that is not JSON is taken: %q", body)
 		}
 		if len(found.messages) != found.accepted+len(found.refused) {
