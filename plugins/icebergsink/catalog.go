@@ -97,7 +97,7 @@ func (s *storageConfig) checkBucket(ctx context.Context, warehouse string) error
 	found, err := client.BucketExists(ctx, bucket)
 	switch {
 	case err != nil && minio.ToErrorResponse(err).StatusCode >= 400 && minio.ToErrorResponse(err).StatusCode < 500:
-		return fmt.Errorf("opening bucket %q at %s: %w; check %s.%s and %s", bucket, s.endpoint, err, fieldStorage, fieldAccessKey, fieldSecretKey)
+		return fmt.Errorf("opening bucket %q at %s: %w; check %s.%s and %s.%s", bucket, s.endpoint, err, fieldStorage, fieldAccessKey, fieldStorage, fieldSecretKey)
 	case err != nil:
 		return fmt.Errorf("reaching object store %s: %w; check %s.%s and that it runs", s.endpoint, err, fieldStorage, fieldEndpoint)
 	case !found:

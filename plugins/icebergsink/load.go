@@ -65,8 +65,9 @@ func (o *output) refreshKeys(ctx context.Context, before, now *table.Table) erro
 	if !unbroken {
 		return o.loadKeys(ctx, now)
 	}
-	foreign := map[int64]bool{}
+	created, foreign := map[int64]bool{}, map[int64]bool{}
 	for i := range between {
+		created[between[i].SnapshotID] = true
 		operation := table.OpOverwrite
 		if between[i].Summary != nil {
 			operation = between[i].Summary.Operation
@@ -82,15 +83,16 @@ func (o *output) refreshKeys(ctx context.Context, before, now *table.Table) erro
 	if len(foreign) == 0 {
 		return nil
 	}
-	tasks, err := filesOf(ctx, now, foreign)
+	tasks, err := filesOf(ctx, now, created, foreign)
 	if err != nil {
 		return err
 	}
 	return o.readKeys(ctx, now, tasks, func(hash uint64, place uint32) { o.keys.put(hash, 0, place) })
 }
 
-// filesOf lists the live data files that some snapshots added, oldest first.
-func filesOf(ctx context.Context, tbl *table.Table, snapshots map[int64]bool) ([]table.FileScanTask, error) {
+// filesOf lists the live data files that some snapshots added, oldest first. They are named in manifests
+// made since.
+func filesOf(ctx context.Context, tbl *table.Table, since, snapshots map[int64]bool) ([]table.FileScanTask, error) {
 	fs, err := tbl.FS(ctx)
 	if err != nil {
 		return nil, err
@@ -101,7 +103,7 @@ func filesOf(ctx context.Context, tbl *table.Table, snapshots map[int64]bool) ([
 	}
 	var tasks []table.FileScanTask
 	for _, m := range manifests {
-		if m.ManifestContent() != iceberg.ManifestContentData {
+		if m.ManifestContent() != iceberg.ManifestContentData || !since[m.SnapshotID()] {
 			continue
 		}
 		for entry, err := range m.Entries(fs, true) {
@@ -163,9 +165,9 @@ func (o *output) readRecord(rec arrow.RecordBatch, at []int, found func(hash uin
 		var hash uint64
 		switch keys := rec.Column(at[0]).(type) {
 		case *array.String:
-			hash = hashText(o.seed, []byte(keys.Value(i)))
+			hash = hashString(o.seed, keys.Value(i))
 		case *array.LargeString:
-			hash = hashText(o.seed, []byte(keys.Value(i)))
+			hash = hashString(o.seed, keys.Value(i))
 		case *array.Int64:
 			hash = hashInt(o.seed, keys.Value(i))
 		default:

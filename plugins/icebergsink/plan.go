@@ -50,8 +50,9 @@ func (w *work) keyHash(seed maphash.Seed, row int) uint64 {
 	return hashInt(seed, w.batch.Columns[c.Key].Int[row])
 }
 
-func hashText(seed maphash.Seed, key []byte) uint64 { return nonZero(maphash.Bytes(seed, key)) }
-func hashInt(seed maphash.Seed, key int64) uint64   { return nonZero(maphash.Comparable(seed, key)) }
+func hashString(seed maphash.Seed, key string) uint64 { return nonZero(maphash.String(seed, key)) }
+func hashText(seed maphash.Seed, key []byte) uint64   { return nonZero(maphash.Bytes(seed, key)) }
+func hashInt(seed maphash.Seed, key int64) uint64     { return nonZero(maphash.Comparable(seed, key)) }
 
 // nonZero keeps 0 for "none".
 func nonZero(hash uint64) uint64 { return max(hash, 1) }

@@ -26,16 +26,22 @@ var icebergTypes = map[contract.Type]iceberg.Type{
 	contract.Bool:      iceberg.PrimitiveTypes.Bool,
 }
 
-// tableProperties keep a table healthy that gets a commit every few seconds for years.
-var tableProperties = iceberg.Properties{
-	"format-version":                          "2",
-	"write.parquet.compression-codec":         "zstd",
-	table.ManifestMergeEnabledKey:             "true",
-	table.MetadataDeleteAfterCommitEnabledKey: "true",
-	table.MetadataPreviousVersionsMaxKey:      "20",
-	"write.delete.mode":                       "merge-on-read",
-	"write.update.mode":                       "merge-on-read",
-	"write.merge.mode":                        "merge-on-read",
+// tableProperties keep a table healthy that gets a commit every few seconds for years, and its files
+// quick to write: the fastest zstd, and no dictionary for a column in which no value repeats.
+func (c *config) tableProperties() iceberg.Properties {
+	return iceberg.Properties{
+		"format-version":                          "2",
+		table.ParquetCompressionKey:               "zstd",
+		table.ParquetCompressionLevelKey:          "1",
+		table.ManifestMergeEnabledKey:             "true",
+		table.MetadataDeleteAfterCommitEnabledKey: "true",
+		table.MetadataPreviousVersionsMaxKey:      "20",
+		"write.delete.mode":                       "merge-on-read",
+		"write.update.mode":                       "merge-on-read",
+		"write.merge.mode":                        "merge-on-read",
+
+		"write.parquet.dict-encoding-enabled.column." + c.contract.Fields[c.contract.Key].Name: "false",
+	}
 }
 
 // schema is the table's schema when it is created. Only the key and the day are required: a column
@@ -88,7 +94,7 @@ func createTable(ctx context.Context, cat catalog.Catalog, cfg *config) (*table.
 	if err != nil {
 		return nil, err
 	}
-	tbl, err := cat.CreateTable(ctx, cfg.ident, schema, catalog.WithPartitionSpec(&spec), catalog.WithProperties(tableProperties))
+	tbl, err := cat.CreateTable(ctx, cfg.ident, schema, catalog.WithPartitionSpec(&spec), catalog.WithProperties(cfg.tableProperties()))
 	if errors.Is(err, catalog.ErrTableAlreadyExists) {
 		return cat.LoadTable(ctx, cfg.ident)
 	}

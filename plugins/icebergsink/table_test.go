@@ -48,7 +48,7 @@ func TestTheTableComesFromTheContract(t *testing.T) {
 	if spec := out.tbl.Spec(); spec.NumFields() != 1 || spec.Field(0).Name != "purchase_date" {
 		t.Errorf("partitioned by %s", spec.String())
 	}
-	for key, value := range tableProperties {
+	for key, value := range out.cfg.tableProperties() {
 		if have := out.tbl.Properties()[key]; key != "format-version" && have != value {
 			t.Errorf("property %s is %q", key, have)
 		}
