@@ -1,6 +1,7 @@
 package icebergsink
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -70,4 +71,40 @@ func BenchmarkWriteBatch(b *testing.B) {
 
 func one(rec arrow.RecordBatch) iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) { yield(rec, nil) }
+}
+
+// What Connect takes to learn which keys a table holds, and a batch in which every tenth row is a
+// correction.
+func BenchmarkKeys(b *testing.B) {
+	out := newShop(b).sink()
+	for n := range 5 {
+		if err := out.WriteBatch(context.Background(), benchBatch(n, 28)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("load", func(b *testing.B) {
+		for b.Loop() {
+			if err := out.loadKeys(context.Background(), out.tbl); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(5*benchRows*float64(b.N)/b.Elapsed().Seconds(), "keys/s")
+	})
+	b.Run("corrections", func(b *testing.B) {
+		n := 5
+		for b.Loop() {
+			b.StopTimer()
+			batch, old := benchBatch(n, 28), benchBatch(n%5, 28)
+			for i := 0; i < benchRows; i += 10 {
+				raw, _ := old[i].AsBytes()
+				batch[i].SetBytes(bytes.Replace(raw, []byte(`"quantity":`), []byte(`"quantity":1`), 1))
+			}
+			n++
+			b.StartTimer()
+			if err := out.WriteBatch(context.Background(), batch); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(benchRows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	})
 }

@@ -2,6 +2,7 @@ package icebergsink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,10 +27,13 @@ func (o *output) decode(w *work, batch service.MessageBatch) (taken int, refused
 		}
 		reasons := o.refuseNameless(value, placed)
 		if reasons == nil {
-			if reasons, err = o.decoder.Append(w.batch, value, pos, i); err != nil {
-				// The batch is full: what it holds is committed first.
-				return i, refused, nil
-			}
+			reasons, err = o.decoder.Append(w.batch, value, pos, i)
+		}
+		if errors.Is(err, columns.ErrFull) {
+			break // what the batch holds is committed first
+		}
+		if err != nil {
+			return 0, nil, err
 		}
 		switch {
 		case len(reasons) == 0:
@@ -40,8 +44,9 @@ func (o *output) decode(w *work, batch service.MessageBatch) (taken int, refused
 		if placed {
 			w.taken.at(pos).add(pos.Offset, pos.Timestamp)
 		}
+		taken++
 	}
-	return len(batch), refused, nil
+	return taken, refused, nil
 }
 
 // refuseNameless refuses a row without a key that came from elsewhere than Kafka: with no place there

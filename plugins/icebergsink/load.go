@@ -28,7 +28,9 @@ func (o *output) loadKeys(ctx context.Context, tbl *table.Table) error {
 		room -= tasks[first].File.Count()
 	}
 	o.keys.complete = first == 0
-	return o.readKeys(ctx, tbl, tasks[first:], func(hash uint64, place uint32) { o.keys.put(hash, 0, place) })
+	err = o.readKeys(ctx, tbl, tasks[first:], func(hash uint64, place uint32) { o.keys.put(hash, 0, place) })
+	o.log.Debugf("Remembering %d keys of %s, all of them: %t", o.keys.len(), o.name, o.keys.complete)
+	return err
 }
 
 func sequence(t table.FileScanTask) int64 {

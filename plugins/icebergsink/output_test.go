@@ -4,6 +4,9 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 )
@@ -164,4 +167,39 @@ func TestCloseIsSafeTwiceAndBeforeConnect(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestAStreamIsAcknowledgedOnceItsRowsAreCommitted(t *testing.T) {
+	s := newShop(t)
+	s.sink()
+	builder := service.NewStreamBuilder()
+	push, err := builder.AddBatchProducerFunc()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.yaml = "batching: {count: 10, period: 50ms}"
+	if err := builder.AddOutputYAML("iceberg_table:" + strings.ReplaceAll(s.config(), "\n", "\n  ")); err != nil {
+		t.Fatal(err)
+	}
+	if err := builder.SetLoggerYAML("level: none"); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := builder.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- stream.Run(t.Context()) }()
+	for from := 0; from < 25; from += 5 {
+		if err := push(t.Context(), batchAt("purchases", 0, from, purchases(from, from+5)...)); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(s.rows(s.sink())); got < from+5 {
+			t.Errorf("%d rows are in the table after offset %d was acknowledged", got, from+5)
+		}
+	}
+	if err := stream.StopWithin(10 * time.Second); err != nil {
+		t.Error(err)
+	}
+	<-ended
 }

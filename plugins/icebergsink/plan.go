@@ -41,7 +41,7 @@ func (w *work) noteLast(seed maphash.Seed, value []byte) {
 }
 
 // keyHash identifies a key for as long as this process runs. Of 100 million keys, two share a hash
-// with a probability of about 1 in 4,000.
+// with a probability of 1 in 3,700.
 func (w *work) keyHash(seed maphash.Seed, row int) uint64 {
 	c := w.batch.Contract
 	if c.Fields[c.Key].Type == contract.String {
