@@ -18,6 +18,7 @@ func (f *file) rewrite(g *rowGroup, options []parquet.WriterOption) (*parquet.Fi
 		options = append(options, f.Schema())
 	}
 	var encoded bytes.Buffer
+	encoded.Grow(int(min(f.Metadata().RowGroups[g.number].TotalCompressedSize, spanBytes)) + footerBytes)
 	writer := parquet.NewWriter(&encoded, options...)
 	columns := writer.ColumnWriters()
 	order := f.writeOrder()

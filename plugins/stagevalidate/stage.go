@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ const (
 	// metaFault is the user metadata of a quarantined object that says what is wrong with it.
 	metaFault = "Fault"
 )
+
+// large lets as many large objects through at a time as there are processors to work on them: each takes
+// memory for a row group. Small ones wait for the store most of the time, and many may do so at once.
+var large = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 // stage takes one object into STAGE, as it is now: it may have been overwritten since it was listed.
 func (p *processor) stage(ctx context.Context, o object, run string) (report, error) {
@@ -64,6 +69,14 @@ func (p *processor) stageOnce(ctx context.Context, o object, run string) (report
 
 // stageRows holds the rows of an object against the contract and writes the good and the refused ones.
 func (p *processor) stageRows(ctx context.Context, o object, rest, run string) (report, error) {
+	if o.size > wholeBytes {
+		select {
+		case large <- struct{}{}:
+			defer func() { <-large }()
+		case <-ctx.Done():
+			return report{}, ctx.Err()
+		}
+	}
 	src, err := newSource(ctx, p.client, o)
 	if err != nil {
 		return report{}, p.cfg.objects.Explain(err, o.bucket)
