@@ -38,7 +38,7 @@ func Spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Categories("Services").
 		Summary("Writes JSON rows, checked and typed by a contract, into a ClickHouse table in columnar batches.").
-		Description(`The table is a ReplacingMergeTree(version, is_deleted) with a column for each field of the contract, `+"`version UInt64` and `is_deleted UInt8`"+`. The version of a row is twice the Kafka offset of its record, so the later event of a key wins, and a record that is delivered twice changes nothing: batches may be written in any order and in parallel. The records of one key must be in one partition.
+		Description(`The table is a ReplacingMergeTree(version, is_deleted) with a column for each field of the contract, `+"`version UInt64` and `is_deleted UInt8`"+`. The version of a row is twice the Kafka offset of its record, so the later event of a key wins, and a record that is delivered twice changes nothing: batches may be written in any order and in parallel. The records of one key must be in one partition. A message without a place in Kafka is refused.
 
 A deletion, `+"`{\"id\": …, \"deleted\": true}`"+`, is a row with is_deleted = 1. Where the day is part of the sorting key, name `+"`day_column` and `day_index`"+`: the sink then cancels a row on the day that its id has left.
 
@@ -55,7 +55,7 @@ A batch is acknowledged once ClickHouse holds it. A batch that cannot be written
 			service.NewStringField(fieldDaysTouched).Description("A table that gets the days whose rows changed, once the change can be read.").
 				Example("analytics.purchase_days_touched").Optional(),
 			service.NewStringEnumField(fieldCompression, "none", "lz4", "zstd").Description("Compression on the way to ClickHouse. It costs more than it gains where the network is fast.").Default("none").Advanced(),
-			service.NewOutputMaxInFlightField().Default(2),
+			service.NewOutputMaxInFlightField().Default(4),
 			service.NewBatchPolicyField(fieldBatching),
 			quarantine.Field(),
 		).

@@ -55,7 +55,7 @@ var accepted = map[string][]string{
 type tables struct {
 	// nullable says for each field of the contract whether its column can be null.
 	nullable []bool
-	// statements, for each of the tables
+
 	insertRows, insertIndex, insertDays, selectEarlier string
 }
 
