@@ -1,6 +1,7 @@
 package clickhousesink
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -194,4 +195,32 @@ func TestRefusedRowsAreSetAsideAndTheRestIsStored(t *testing.T) {
 	if !strings.Contains(reasons, "price_at_time") || !strings.Contains(reasons, "quantity") || by != "clickhouse" {
 		t.Errorf("refused by %q for %s, want clickhouse, price_at_time and quantity", by, reasons)
 	}
+}
+
+func TestStatisticsAreRightWithinFiveSecondsOfTheAcknowledgement(t *testing.T) {
+	conn, dsn := shop(t)
+	out := sink(t, dsn, nil)
+	stream, _ := statistics(t, shipped(t, "clickhouse_stats.yaml", dsn))
+	stopped := make(chan error, 1)
+	go func() { stopped <- stream.Run(context.Background()) }()
+	defer func() {
+		if err := stream.StopWithin(10 * time.Second); err != nil {
+			t.Error(err)
+		}
+		<-stopped
+	}()
+
+	var slowest time.Duration
+	for i := range 5 {
+		write(t, out, bought(int64(i), fmt.Sprint(i), "2024-01-01T00:00:00Z", "2", 1))
+		acknowledged := time.Now()
+		want := fmt.Sprintf("2024-01-01|%d|%d|%d|2", i+1, i+1, 2*(i+1))
+		for got := []string(nil); !slices.Equal(got, []string{want}); got = lines(t, conn, daily) {
+			if time.Since(acknowledged) > 5*time.Second {
+				t.Fatalf("after 5 seconds the day is %q, want %q", got, want)
+			}
+		}
+		slowest = max(slowest, time.Since(acknowledged))
+	}
+	t.Logf("the slowest of 5 took %v", slowest)
 }

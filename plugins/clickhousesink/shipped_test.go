@@ -115,21 +115,28 @@ func compute(t testing.TB, dsn string) {
 	pipeline := shipped(t, "clickhouse_stats.yaml", dsn)
 	generate := at(pipeline, "input", "generate")
 	generate["count"], generate["interval"] = 1, ""
-	builder := service.NewStreamBuilder()
-	if err := builder.SetYAML(text(t, pipeline)); err != nil {
-		t.Fatal(err)
-	}
-	var log strings.Builder
-	builder.SetLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	stream, err := builder.Build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream, log := statistics(t, pipeline)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := stream.Run(ctx); err != nil || log.Len() > 0 {
 		t.Fatalf("computing statistics: %v\n%s", err, log.String())
 	}
+}
+
+// statistics builds a stream, and returns where its warnings and errors go.
+func statistics(t testing.TB, pipeline map[string]any) (*service.Stream, *strings.Builder) {
+	t.Helper()
+	builder := service.NewStreamBuilder()
+	if err := builder.SetYAML(text(t, pipeline)); err != nil {
+		t.Fatal(err)
+	}
+	log := &strings.Builder{}
+	builder.SetLogger(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	stream, err := builder.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream, log
 }
 
 // event is a record of the topic.
