@@ -81,18 +81,18 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 	if err != nil || !wanted {
 		return err
 	}
-	checks, err := newChecks(env.FromProcess())
+	backends, err := openBackends(env.FromProcess())
 	if err != nil {
 		return err
 	}
-	config.Checks = checks.byName()
+	backends.serve(&config)
 	config.Version, _ = Version()
 	server, err := api.New(config)
 	if err == nil {
 		err = server.Listen()
 	}
 	if err != nil {
-		checks.close()
+		backends.close()
 		return err
 	}
 	conf.Resources().SetGeneric(api.Key, server)
@@ -102,7 +102,7 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 	go func() { served <- server.Serve(ctx) }()
 	p.stopAPI = func() error {
 		cancel()
-		defer checks.close()
+		defer backends.close()
 		return <-served
 	}
 	return nil

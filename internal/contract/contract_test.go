@@ -58,3 +58,15 @@ func TestAMisspeltKeyIsNamed(t *testing.T) {
 		t.Errorf("the error does not name the key: %v", err)
 	}
 }
+
+func TestLengthsAreCountedInCharacters(t *testing.T) {
+	c, err := contract.Parse([]byte("entity: a\nversion: 1\nkey: id\nfields: [{name: id, type: string, min_length: 3, max_length: 4}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, valid := range map[string]bool{"яя": false, "яяя": true, "яяяя": true, "яяяяя": false, "ab": false, "abcd": true, "": false} {
+		if reasons := c.Fields[0].CheckText([]byte(text)); (len(reasons) == 0) != valid {
+			t.Errorf("%q: %v", text, reasons)
+		}
+	}
+}

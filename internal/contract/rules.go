@@ -60,15 +60,16 @@ func (f *Field) OutOfRange(v int64) Reason {
 func (f *Field) CheckText(v []byte) []Reason {
 	var reasons []Reason
 	if f.anyLen {
-		// a length in bytes within the limits in characters needs no count
-		if n := len(v); n < f.minLen || n > f.maxLen {
+		n := len(v)
+		// bytes are at least as many as characters: only where they leave a doubt are those counted
+		if n > f.maxLen || f.minLen > 1 {
 			n = utf8.RuneCount(v)
-			if n < f.minLen {
-				reasons = append(reasons, Reason{f.Name, RuleLength, fmt.Sprintf("must have at least %d characters, has %d", f.minLen, n)})
-			}
-			if n > f.maxLen {
-				reasons = append(reasons, Reason{f.Name, RuleLength, fmt.Sprintf("must have at most %d characters, has %d", f.maxLen, n)})
-			}
+		}
+		if n < f.minLen {
+			reasons = append(reasons, Reason{f.Name, RuleLength, fmt.Sprintf("must have at least %d characters, has %d", f.minLen, n)})
+		}
+		if n > f.maxLen {
+			reasons = append(reasons, Reason{f.Name, RuleLength, fmt.Sprintf("must have at most %d characters, has %d", f.maxLen, n)})
 		}
 	}
 	if f.pattern != nil && !f.pattern.Match(v) {

@@ -26,7 +26,7 @@ const (
 // a producer that names a header kafka_offset chooses what the offset seems to be.
 func Position(msg *service.Message) (pos columns.Position, ok bool) {
 	topic, found := msg.MetaGetImmut(metaTopic)
-	if !found || forged(msg) {
+	if !found || Forged(msg) {
 		return pos, false
 	}
 	if pos.Topic, ok = topic.(string); !ok {
@@ -39,7 +39,8 @@ func Position(msg *service.Message) (pos columns.Position, ok bool) {
 	return pos, ok1 && ok2
 }
 
-func forged(msg *service.Message) bool {
+// Forged reports whether a record has headers that pretend to be its place in Kafka.
+func Forged(msg *service.Message) bool {
 	list, _ := msg.MetaGetImmut(metaHeaders)
 	headers, _ := list.([]kgo.RecordHeader)
 	return slices.ContainsFunc(headers, func(h kgo.RecordHeader) bool {

@@ -26,6 +26,9 @@ func (o *output) decode(w *work, batch service.MessageBatch) (taken int, refused
 			pos = columns.Position{Timestamp: time.Now().UnixMicro()}
 		}
 		reasons := o.refuseNameless(value, placed)
+		if record.Forged(msg) {
+			reasons = forged
+		}
 		if reasons == nil {
 			reasons, err = o.decoder.Append(w.batch, value, pos, i)
 		}
@@ -48,6 +51,10 @@ func (o *output) decode(w *work, batch service.MessageBatch) (taken int, refused
 	}
 	return taken, refused, nil
 }
+
+// forged is why a record is refused whose headers overwrite its place: without the true one it could
+// not be told from a redelivery (I3).
+var forged = []contract.Reason{{Rule: "record", Message: "must not have headers named kafka_topic, kafka_partition, kafka_offset or kafka_timestamp_ms"}}
 
 // refuseNameless refuses a row without a key that came from elsewhere than Kafka: with no place there
 // to derive an id from, all such rows would be one.

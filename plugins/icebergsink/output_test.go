@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 )
@@ -202,4 +203,20 @@ func TestAStreamIsAcknowledgedOnceItsRowsAreCommitted(t *testing.T) {
 		t.Error(err)
 	}
 	<-ended
+}
+
+func TestARecordWhoseHeadersPretendAPlaceIsSetAside(t *testing.T) {
+	s := newShop(t)
+	out := s.sink()
+	msg := service.NewMessage([]byte(purchase("a", "1", "2024-01-01")))
+	msg.MetaSetMut("kafka_topic", "purchases")
+	msg.MetaSetMut("kafka_partition", 0)
+	msg.MetaSetMut("kafka_offset", "7")
+	msg.MetaSetMut("__rpcn_kafka_headers", []kgo.RecordHeader{{Key: "kafka_offset", Value: []byte("7")}})
+	if err := out.WriteBatch(t.Context(), service.MessageBatch{msg}); err != nil {
+		t.Fatal(err)
+	}
+	if rows, refused := s.rows(out), s.refused(); len(rows) != 0 || len(refused) != 1 {
+		t.Errorf("%d rows in the table, %d set aside", len(rows), len(refused))
+	}
 }

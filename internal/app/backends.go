@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/shop-connect/shop-connect/api"
+	"github.com/shop-connect/shop-connect/internal/env"
+	"github.com/shop-connect/shop-connect/internal/store"
+)
+
+const connectTimeout = 30 * time.Second
+
+// backends are the servers that the API itself asks, as opposed to the streams behind it.
+type backends struct {
+	store *store.Store
+	kafka *kgo.Client
+}
+
+func openBackends(vars map[string]string) (*backends, error) {
+	if err := env.Require(vars, env.PostgresDSN, env.KafkaBrokers); err != nil {
+		return nil, err
+	}
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(vars[env.KafkaBrokers], ",")...))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", env.KafkaBrokers, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	ledger, err := store.Open(ctx, vars[env.PostgresDSN])
+	if err != nil {
+		kafka.Close()
+		return nil, err
+	}
+	return &backends{store: ledger, kafka: kafka}, nil
+}
+
+// serve adds to the API what comes from the backends.
+func (b *backends) serve(config *api.Config) {
+	config.Runs = b.store.Run
+	config.Checks = map[string]func(context.Context) error{"database": b.store.Ping, "kafka": b.kafka.Ping}
+}
+
+func (b *backends) close() {
+	b.store.Close()
+	b.kafka.Close()
+}
