@@ -18,6 +18,7 @@ func humaConfig(version string) huma.Config {
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		SecurityScheme: {Type: "http", Scheme: "bearer", BearerFormat: "JWT"},
 	}
+	documentMoney(c.Components.Schemas)
 	// The document is served by serveOpenAPI: huma's own would not show routes that are mounted later.
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""
 	c.CreateHooks = nil // no $schema member in answers
