@@ -1,17 +1,13 @@
-// Package auth issues and verifies the API's bearer tokens.
+// Package auth issues and verifies the API's bearer tokens, and knows who may have one.
 //
-// It fails closed (I7): without a long enough secret nothing is constructed, and a token is good only
-// if everything about it is. Why a token is refused is for logs; a client learns that it is refused.
+// It fails closed (I7): without keys nothing is constructed, and a token is good only if everything
+// about it is. Why a token is refused is for logs; a client learns that it is refused.
 package auth
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // The scopes a token can carry.
@@ -21,9 +17,6 @@ const (
 	ScopeAdmin = "admin"
 )
 
-// MinSecretBytes is the shortest secret that HS256 is safe with: as long as its hash (RFC 7518, 3.2).
-const MinSecretBytes = 32
-
 // ErrToken is what every refused token's error wraps.
 var ErrToken = errors.New("verifying token")
 
@@ -31,6 +24,7 @@ var ErrToken = errors.New("verifying token")
 type Claims struct {
 	Subject   string
 	Scopes    []string
+	IssuedAt  time.Time
 	ExpiresAt time.Time
 }
 
@@ -42,33 +36,4 @@ func (c Claims) Allows(scopes []string) bool {
 		}
 	}
 	return true
-}
-
-// wireClaims is the payload of a token; scope is a space-separated list (RFC 8693, 4.2).
-type wireClaims struct {
-	jwt.RegisteredClaims
-	Scope string `json:"scope,omitempty"`
-}
-
-// Validate runs after the checks of the registered claims.
-func (c *wireClaims) Validate() error {
-	if c.Subject == "" {
-		return errors.New("sub is missing")
-	}
-	return nil
-}
-
-func (c *wireClaims) claims() Claims {
-	return Claims{Subject: c.Subject, Scopes: strings.Fields(c.Scope), ExpiresAt: c.ExpiresAt.Time}
-}
-
-// checkSecret enforces I7: an empty or guessable secret is an error at start.
-func checkSecret(secret string) error {
-	switch n := len(secret); {
-	case n == 0:
-		return errors.New("jwt secret: is empty; set JWT_SECRET to at least 32 random bytes, for example from `openssl rand -base64 48`")
-	case n < MinSecretBytes:
-		return fmt.Errorf("jwt secret: has %d bytes, HS256 needs at least %d; make one with `openssl rand -base64 48`", n, MinSecretBytes)
-	}
-	return nil
 }

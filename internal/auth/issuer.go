@@ -29,7 +29,7 @@ type Issuer struct {
 
 // NewIssuer reports every fault of its config at once.
 func NewIssuer(c IssuerConfig) (*Issuer, error) {
-	faults := checkSecret(c.Secret)
+	faults := checkSecret("secret", c.Secret)
 	if c.TTL < time.Second {
 		faults = errors.Join(faults, fmt.Errorf("token lifetime: must be at least 1s, is %v", c.TTL))
 	}
@@ -45,17 +45,16 @@ func (i *Issuer) TTL() time.Duration { return i.config.TTL }
 // Issue signs a token.
 func (i *Issuer) Issue(subject string, scopes []string) (string, error) {
 	now := time.Now()
-	claims := wireClaims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Subject: subject, Issuer: i.config.Issuer,
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(i.config.TTL)),
-		},
-		Scope: strings.Join(scopes, " "),
+	issued, expires := numericDate(now), numericDate(now.Add(i.config.TTL))
+	claims := &wireClaims{
+		Subject: subject, Issuer: i.config.Issuer, IssuedAt: &issued, ExpiresAt: &expires, Scope: strings.Join(scopes, " "),
 	}
 	if i.config.Audience != "" {
 		claims.Audience = jwt.ClaimStrings{i.config.Audience}
 	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(i.config.Secret))
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, claims)
+	unsigned.Header["kid"] = secretID(i.config.Secret)
+	token, err := unsigned.SignedString([]byte(i.config.Secret))
 	if err != nil {
 		return "", fmt.Errorf("signing token: %w", err)
 	}

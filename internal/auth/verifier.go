@@ -1,8 +1,11 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -11,9 +14,6 @@ import (
 )
 
 const (
-	// algorithm is pinned: what a token's header asks for is never followed.
-	algorithm = "HS256"
-
 	// maxTokenBytes bounds the work that an unauthenticated client can ask for.
 	maxTokenBytes = 4096
 
@@ -23,9 +23,14 @@ const (
 
 // VerifierConfig says which tokens are good.
 type VerifierConfig struct {
-	// Secret is the HS256 key, at least MinSecretBytes long.
+	// Secret is the HS256 key, at least MinSecretBytes long. It may be empty where there is a JWKS.
 	Secret string
-	// Issuer and Audience are asked of every token where they are not empty.
+	// PreviousSecret is the HS256 key that Secret took the place of: its tokens are good until they expire.
+	PreviousSecret string
+	// JWKS is the file or URL of an identity provider's keys, for RS256 and EdDSA.
+	JWKS string
+	// Issuer and Audience are asked of every token where they are not empty. With a JWKS they must not be:
+	// a provider signs tokens for other services too.
 	Issuer, Audience string
 	// Leeway forgives clocks that differ: by so much an expired or not yet valid token is still good.
 	Leeway time.Duration
@@ -34,28 +39,49 @@ type VerifierConfig struct {
 // Verifier checks tokens. It is safe for concurrent use.
 //
 // A signature costs 11 µs, so tokens that were found good are remembered, whole: a hit is a token that
-// is equal in every byte, and its expiry is checked again each time.
+// is equal in every byte, and its expiry, the keys and what was revoked are checked again each time.
 type Verifier struct {
-	key      []byte
+	keys     *keyring
 	parser   *jwt.Parser
 	leeway   time.Duration
 	now      func() time.Time
-	verified *lru.Cache[string, Claims]
+	verified *lru.Cache[string, verdict]
+	revoked  atomic.Pointer[Revocations]
 }
+
+// verdict is a good token's claims, and the keys that made it good.
+type verdict struct {
+	claims Claims
+	keys   *keySet
+}
+
+// Revocations say for a subject that tokens issued before a time are void.
+type Revocations map[string]time.Time
 
 // NewVerifier reports every fault of its config at once.
 func NewVerifier(c VerifierConfig) (*Verifier, error) {
-	faults := checkSecret(c.Secret)
-	if c.Leeway < 0 || c.Leeway > 5*time.Minute {
-		faults = errors.Join(faults, fmt.Errorf("jwt leeway: must be from 0s to 5m, is %v", c.Leeway))
-	}
-	verified, err := lru.New[string, Claims](cachedTokens)
+	faults := c.check()
+	verified, err := lru.New[string, verdict](cachedTokens)
 	if faults = errors.Join(faults, err); faults != nil {
 		return nil, faults
 	}
-	v := &Verifier{key: []byte(c.Secret), leeway: c.Leeway, now: time.Now, verified: verified}
+	secrets, methods := keySet{}, []string(nil)
+	var source *keySource
+	if c.Secret != "" {
+		methods = append(methods, algorithmHMAC)
+		secrets.addSecret(c.Secret)
+		if c.PreviousSecret != "" {
+			secrets.addSecret(c.PreviousSecret)
+		}
+	}
+	if c.JWKS != "" {
+		methods = append(methods, algorithmRSA, algorithmEd25519)
+		source = newKeySource(c.JWKS)
+	}
+	v := &Verifier{keys: newKeyring(secrets, source), leeway: c.Leeway, now: time.Now, verified: verified}
+	v.revoked.Store(&Revocations{})
 	options := []jwt.ParserOption{
-		jwt.WithValidMethods([]string{algorithm}),
+		jwt.WithValidMethods(methods),
 		jwt.WithStrictDecoding(), // one token has one spelling
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
@@ -72,33 +98,105 @@ func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
+func (c VerifierConfig) check() error {
+	var faults []error
+	if c.JWKS == "" || c.Secret != "" || c.PreviousSecret != "" {
+		faults = append(faults, checkSecrets(c.Secret, c.PreviousSecret))
+	}
+	if c.JWKS != "" {
+		faults = append(faults, checkKeySource(c.JWKS))
+		if c.Issuer == "" || c.Audience == "" {
+			faults = append(faults, errors.New("jwt jwks: needs issuer and audience too: the provider signs tokens for other services with the same keys"))
+		}
+	}
+	if c.Leeway < 0 || c.Leeway > 5*time.Minute {
+		faults = append(faults, fmt.Errorf("jwt leeway: must be from 0s to 5m, is %v", c.Leeway))
+	}
+	return errors.Join(faults...)
+}
+
+// LoadKeys reads the identity provider's keys, where there is one. Until it has, none of the provider's
+// tokens is good.
+func (v *Verifier) LoadKeys(ctx context.Context) error {
+	if v.keys.source == nil {
+		return nil
+	}
+	return v.keys.refresh(ctx)
+}
+
+// FollowKeys keeps the identity provider's keys up to date until the context ends.
+func (v *Verifier) FollowKeys(ctx context.Context, log *slog.Logger) {
+	if v.keys.source != nil {
+		v.keys.follow(ctx, log)
+	}
+}
+
+// Revoke replaces what is revoked. Tokens that were verified before are void at once, too.
+func (v *Verifier) Revoke(r Revocations) { v.revoked.Store(&r) }
+
 // Verify returns the claims of a good token. Any other gives an error that wraps ErrToken and is not
 // for the eyes of the client.
 func (v *Verifier) Verify(token string) (Claims, error) {
-	if claims, ok := v.verified.Get(token); ok {
-		if v.now().Before(claims.ExpiresAt.Add(v.leeway)) {
-			return claims, nil
+	if known, ok := v.verified.Get(token); ok {
+		if known.keys == v.keys.current.Load() {
+			return v.recheck(token, known.claims)
 		}
 		v.verified.Remove(token)
-		return Claims{}, fmt.Errorf("%w: it has expired", ErrToken)
 	}
 	if len(token) > maxTokenBytes {
 		return Claims{}, fmt.Errorf("%w: it has %d bytes, at most %d are read", ErrToken, len(token), maxTokenBytes)
 	}
 	var wire wireClaims
-	if _, err := v.parser.ParseWithClaims(token, &wire, v.keyFor); err != nil {
+	var used *keySet
+	_, err := v.parser.ParseWithClaims(token, &wire, func(t *jwt.Token) (keys any, err error) {
+		used, keys, err = v.keysOf(t)
+		return keys, err
+	})
+	if err != nil {
 		return Claims{}, fmt.Errorf("%w: %w", ErrToken, err)
 	}
 	claims := wire.claims()
-	v.verified.Add(token, claims)
+	if v.isRevoked(claims) {
+		return Claims{}, fmt.Errorf("%w: it is revoked", ErrToken)
+	}
+	v.verified.Add(token, verdict{claims, used})
 	return claims, nil
 }
 
-// keyFor picks the key by nothing that the token says; whatever keys its header brings along (jwk, jku,
-// x5c) are not looked at.
-func (v *Verifier) keyFor(t *jwt.Token) (any, error) {
-	if _, critical := t.Header["crit"]; critical {
-		return nil, errors.New("its header has critical extensions, none is known") // RFC 7515, 4.1.11
+// recheck is for what can have changed about a token whose signature is known to be good.
+func (v *Verifier) recheck(token string, claims Claims) (Claims, error) {
+	var fault string
+	switch {
+	case !v.now().Before(claims.ExpiresAt.Add(v.leeway)):
+		fault = "it has expired"
+	case v.isRevoked(claims):
+		fault = "it is revoked"
+	default:
+		return claims, nil
 	}
-	return v.key, nil
+	v.verified.Remove(token)
+	return Claims{}, fmt.Errorf("%w: %s", ErrToken, fault)
+}
+
+func (v *Verifier) isRevoked(c Claims) bool {
+	before, ok := (*v.revoked.Load())[c.Subject]
+	return ok && c.IssuedAt.Before(before)
+}
+
+// unsupported are headers that change what a token means (RFC 7515, 4.1.11; RFC 7797).
+var unsupported = []string{"crit", "b64"}
+
+// keysOf picks the key by algorithm and kid; whatever keys a header brings along or points to (jwk, jku,
+// x5c, x5u) are not looked at.
+func (v *Verifier) keysOf(t *jwt.Token) (*keySet, any, error) {
+	for _, name := range unsupported {
+		if _, has := t.Header[name]; has {
+			return nil, nil, fmt.Errorf("its header has %s", name)
+		}
+	}
+	id, ok := t.Header["kid"].(string)
+	if _, has := t.Header["kid"]; has && (!ok || id == "") {
+		return nil, nil, errors.New("its kid is not a name")
+	}
+	return v.keys.lookup(keyName{t.Method.Alg(), id})
 }
