@@ -19,16 +19,18 @@ func FuzzBody(f *testing.F) {
 		`{"purchases":[` + row + `]`, `{"purchases":[` + row + `,]}`, `{"purchases":{},"purchases":[]}`, ` { "a" : [ ] , "purchases" : [ { } ] } `,
 		`{"purchases":[{"id":"a","id":null,"\u0069d":"b"}]}`, "{\"purchases\":[\"\xff\"]}", strings.Repeat(`{"purchases":[`, 50),
 	} {
-		f.Add([]byte(seed))
+		f.Add([]byte(seed), false)
+		f.Add([]byte(seed+"\n\n"+row+"\r\n"), true)
 	}
 	c, err := contract.Load("../../pipelines/contracts/purchases.yaml")
 	if err != nil {
 		f.Fatal(err)
 	}
 	p := newParser(&config{contract: c, timezone: time.UTC, rowsAt: "purchases", maxRows: 1000, maxRowBytes: 1 << 20})
-	f.Fuzz(func(t *testing.T, body []byte) {
+	f.Fuzz(func(t *testing.T, body []byte, lines bool) {
 		before := bytes.Clone(body)
-		found, problem := p.parse(body, "r", time.Now())
+		mediaType := map[bool]string{false: mimeJSON, true: mimeNDJSON}[lines]
+		found, problem := p.parse(body, mediaType, "r", time.Now())
 		if !bytes.Equal(body, before) {
 			t.Fatal("the body is changed")
 		}
@@ -38,7 +40,7 @@ func FuzzBody(f *testing.F) {
 			}
 			return
 		}
-		if !json.Valid(body) {
+		if !lines && !json.Valid(body) {
 			t.Fatalf("a body that is not JSON is taken: %q", body)
 		}
 		if len(found.messages) != found.accepted+len(found.refused) {
@@ -55,6 +57,9 @@ func FuzzBody(f *testing.F) {
 					t.Fatalf("row %d: %q is not what was sent", i, raw)
 				}
 				continue
+			}
+			if !json.Valid(raw) {
+				t.Fatalf("row %d: %q is accepted and is not JSON", i, raw)
 			}
 			if reasons := p.row.Decode(raw); len(reasons) > 0 || string(p.row.Text(c.Key)) != id || id == "" {
 				t.Fatalf("row %d: %q with id %q: %v", i, raw, id, reasons)

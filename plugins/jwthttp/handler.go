@@ -1,22 +1,19 @@
 package jwthttp
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/shop-connect/shop-connect/api"
 )
 
 const (
-	mimeJSON = "application/json"
-
-	// firstRead is the room for a body that does not say how long it is.
-	firstRead = 32 << 10
+	mimeJSON   = "application/json"
+	mimeNDJSON = "application/x-ndjson"
 )
 
 // ServeHTTP answers one request, in the client's time only until its body is read: what is in a batch
@@ -25,7 +22,8 @@ func (in *input) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, ok := in.server.Authorize(w, r, in.scopes); !ok {
 		return
 	}
-	if problem := checkContent(r); problem != nil {
+	kind, problem := in.mediaType(r)
+	if problem != nil {
 		api.WriteProblem(w, problem)
 		return
 	}
@@ -36,7 +34,7 @@ func (in *input) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := in.parsers.Get().(*parser)
-	parsed, problem := p.parse(body, api.RequestID(w), time.Now())
+	parsed, problem := p.parse(body, kind, api.RequestID(w), time.Now())
 	in.parsers.Put(p)
 	if problem != nil || len(parsed.messages) == 0 {
 		in.memory.Release(held)
@@ -56,90 +54,26 @@ func (in *input) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	in.answer(w, &parsed)
 }
 
-func checkContent(r *http.Request) *api.Problem {
+// mediaTypes are those of bodies: lines of rows are for many rows only.
+func (in *input) mediaTypes() []string {
+	if in.rowsAt == "" {
+		return []string{mimeJSON}
+	}
+	return []string{mimeJSON, mimeNDJSON}
+}
+
+// mediaType is that of a request, where the endpoint takes it.
+func (in *input) mediaType(r *http.Request) (kind string, problem *api.Problem) {
 	given := r.Header.Get("Content-Type")
-	if given != mimeJSON {
-		if kind, _, err := mime.ParseMediaType(given); err != nil || kind != mimeJSON {
-			return api.NewProblem(http.StatusUnsupportedMediaType, fmt.Sprintf("the header Content-Type must be %s, is %q", mimeJSON, given)).
-				WithHeader("Accept-Post", mimeJSON)
-		}
+	if given == mimeJSON {
+		return mimeJSON, nil
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return api.NewProblem(http.StatusUnsupportedMediaType, fmt.Sprintf("the body must not be compressed, is %q", encoding)).
-			WithHeader("Accept-Encoding", "identity")
+	kind, _, err := mime.ParseMediaType(given)
+	if err != nil || !slices.Contains(in.mediaTypes(), kind) {
+		taken := in.mediaTypes()
+		return "", api.NewProblem(http.StatusUnsupportedMediaType,
+			fmt.Sprintf("the header Content-Type must be %s, is %q", strings.Join(taken, " or "), given)).
+			WithHeader("Accept-Post", strings.Join(taken, ", "))
 	}
-	return nil
-}
-
-// read returns the body, and how many bytes of memory are held for it, whatever the outcome. The bytes
-// are never used again for another body: messages point into them for as long as anybody likes.
-func (in *input) read(r *http.Request) (body []byte, held int64, problem *api.Problem) {
-	hold := func(n int64) bool {
-		ok := in.hold(r.Context(), n)
-		if ok {
-			held += n
-		}
-		return ok
-	}
-	busy := api.Unavailable("too many requests are waiting; send it again later")
-	limit := int64(in.maxBodyBytes)
-	if r.ContentLength > limit {
-		return nil, held, in.tooLarge()
-	}
-	if r.ContentLength >= 0 {
-		if !hold(r.ContentLength) {
-			return nil, held, busy
-		}
-		body = make([]byte, r.ContentLength)
-		_, err := io.ReadFull(r.Body, body)
-		return body, held, in.readFault(err)
-	}
-	if !hold(firstRead) {
-		return nil, held, busy
-	}
-	body = make([]byte, 0, firstRead)
-	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case errors.Is(err, io.EOF):
-			return body, held, nil
-		case err != nil:
-			return nil, held, in.readFault(err)
-		case int64(len(body)) > limit:
-			return nil, held, in.tooLarge()
-		}
-		if len(body) == cap(body) {
-			if !hold(int64(cap(body))) {
-				return nil, held, busy
-			}
-			body = append(make([]byte, 0, 2*cap(body)), body...)
-		}
-	}
-}
-
-// hold waits for its turn where too much is in memory.
-func (in *input) hold(ctx context.Context, n int64) bool {
-	if in.memory.TryAcquire(n) {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(ctx, in.timeout)
-	defer cancel()
-	return in.memory.Acquire(ctx, n) == nil
-}
-
-func (in *input) readFault(err error) *api.Problem {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &tooLarge):
-		return api.NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("a request may have %d bytes", tooLarge.Limit))
-	}
-	return api.NewProblem(http.StatusBadRequest, "the body ended before it was complete, or came too slowly")
-}
-
-func (in *input) tooLarge() *api.Problem {
-	return api.NewProblem(http.StatusRequestEntityTooLarge,
-		fmt.Sprintf("the body may have %d bytes; send the rows in several requests", in.maxBodyBytes))
+	return kind, nil
 }

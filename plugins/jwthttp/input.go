@@ -36,6 +36,8 @@ type input struct {
 	memory   *semaphore.Weighted
 	parsers  sync.Pool
 
+	decompressor *decompressor
+
 	closed    chan struct{}
 	closeOnce sync.Once
 	mu        sync.Mutex
@@ -51,6 +53,8 @@ func newInput(c config, res *service.Resources) *input {
 		requests: make(chan *request),
 		memory:   semaphore.NewWeighted(int64(c.maxPendingBytes)),
 		closed:   make(chan struct{}),
+
+		decompressor: newDecompressor(c.maxBodyBytes),
 	}
 	in.parsers.New = func() any { return newParser(&in.config) }
 	return in

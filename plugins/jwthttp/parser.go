@@ -49,6 +49,7 @@ type parser struct {
 
 	// of the body in hand
 	rows      rows
+	lines     bool
 	requestID string
 	index     int
 	seen      bool
@@ -64,13 +65,19 @@ func newParser(c *config) *parser {
 // errStop ends the walk where problem says why.
 var errStop = errors.New("the body is refused")
 
-// parse walks a body. The messages point into it.
-func (p *parser) parse(body []byte, requestID string, now time.Time) (rows, *api.Problem) {
+// parse walks a body of a media type. The messages point into it.
+func (p *parser) parse(body []byte, mediaType, requestID string, now time.Time) (rows, *api.Problem) {
 	p.rows, p.requestID, p.index, p.seen, p.problem = rows{}, requestID, 0, false, nil
 	p.row.SetNow(now)
 	p.filler.begin(now)
 	p.json.ResetBytes(body)
-	err := p.walk(body)
+	p.lines = mediaType == mimeNDJSON
+	var err error
+	if p.lines {
+		err = p.walkLines(body)
+	} else {
+		err = p.walk(body)
+	}
 	found := p.rows
 	p.rows = rows{}
 	p.json.ResetBytes(nil)
@@ -89,7 +96,7 @@ func (p *parser) walk(body []byte) error {
 			return err
 		}
 	} else if kind == jx.Object {
-		p.rows.messages = make(service.MessageBatch, 0, min(len(body)/128+1, p.maxRows))
+		p.expect(body)
 		if err := p.json.ObjBytes(p.onMember); err != nil {
 			return err
 		}
@@ -103,6 +110,27 @@ func (p *parser) walk(body []byte) error {
 		p.refuse("body."+p.rowsAt, "is required")
 	}
 	return nil
+}
+
+// walkLines takes a body of one row a line. A line that is not JSON is a refused row like others: where
+// the next one begins is known.
+func (p *parser) walkLines(body []byte) error {
+	p.expect(body)
+	for line := range bytes.Lines(body) {
+		row := bytes.Trim(line, " \t\r\n")
+		if len(row) == 0 {
+			continue
+		}
+		if err := p.take(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expect makes room for as many rows as a body is likely to have.
+func (p *parser) expect(body []byte) {
+	p.rows.messages = make(service.MessageBatch, 0, min(len(body)/128+1, p.maxRows))
 }
 
 // member takes the rows out of the body's object; other members are none of this endpoint's business.
@@ -121,12 +149,16 @@ func (p *parser) member(d *jx.Decoder, key []byte) error {
 	return d.Arr(p.onRow)
 }
 
-// element makes one row a message.
 func (p *parser) element(d *jx.Decoder) error {
 	row, err := d.Raw()
 	if err != nil {
 		return err
 	}
+	return p.take(row)
+}
+
+// take makes one row a message.
+func (p *parser) take(row []byte) error {
 	if p.index == p.maxRows || len(row) > p.maxRowBytes {
 		return p.tooMuch(len(row))
 	}
@@ -179,8 +211,11 @@ func (p *parser) tooMuch(rowBytes int) error {
 }
 
 func (p *parser) location() string {
-	if p.rowsAt == "" {
+	switch {
+	case p.rowsAt == "":
 		return "body"
+	case p.lines:
+		return "body[" + strconv.Itoa(p.index) + "]"
 	}
 	return "body." + p.rowsAt + "[" + strconv.Itoa(p.index) + "]"
 }
