@@ -9,12 +9,13 @@ import (
 )
 
 // ErrBusy is returned for a lock that another process, or another stream of this one, holds.
-var ErrBusy = errors.New("is held by another run")
+var ErrBusy = errors.New("is held by another")
 
 // The namespaces of advisory locks: what is locked, beside the hash of its name.
 const (
-	lockRun   = 0x72756e
-	lockStage = 0x737461
+	lockRun    = 0x72756e
+	lockStage  = 0x737461
+	lockOutbox = 0x6f7574
 )
 
 // Lock is an advisory lock and the connection that holds it. PostgreSQL lets go of it when that
