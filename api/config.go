@@ -3,11 +3,8 @@ package api
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
-
-	"github.com/shop-connect/shop-connect/internal/auth"
 )
 
 // The section `api` of the root config.
@@ -16,11 +13,6 @@ const (
 	fieldAddress      = "address"
 	fieldMaxBodyBytes = "max_body_bytes"
 	fieldDemoUser     = "demo_user"
-	fieldJWT          = "jwt"
-	fieldSecret       = "secret"
-	fieldIssuer       = "issuer"
-	fieldAudience     = "audience"
-	fieldLeeway       = "leeway"
 )
 
 // ConfigFields declares the section `api` of the root config. All of who is let in stands there (I7).
@@ -36,17 +28,8 @@ func ConfigFields() []*service.ConfigField {
 			service.NewBoolField(fieldDemoUser).
 				Description("Lets `admin` in with password `admin`. For demonstrations on one machine.").
 				Default(false).Advanced(),
-			service.NewObjectField(fieldJWT,
-				service.NewStringField(fieldSecret).
-					Description("The HS256 key of bearer tokens, at least 32 bytes. Without it nothing starts.").
-					Secret(),
-				service.NewStringField(fieldIssuer).
-					Description("The `iss` that tokens carry and must have; empty asks for none.").Default(""),
-				service.NewStringField(fieldAudience).
-					Description("The `aud` that tokens carry and must have; empty asks for none.").Default(""),
-				service.NewDurationField(fieldLeeway).
-					Description("How far the clocks of issuer and API may differ.").Default("5s").Advanced(),
-			).Description("The bearer tokens that are good."),
+			jwtField(),
+			attemptsField(),
 		).Description("The HTTP API, where inputs of type `jwt_http` mount their endpoints.").Optional(),
 	}
 }
@@ -66,29 +49,12 @@ func FromParsed(root *service.ParsedConfig) (c Config, ok bool, err error) {
 		return v
 	}
 	c.Address = str(fieldAddress)
-	secret, issuer, audience := str(fieldJWT, fieldSecret), str(fieldJWT, fieldIssuer), str(fieldJWT, fieldAudience)
 	maxBody, err := conf.FieldInt(fieldMaxBodyBytes)
 	check(err)
 	c.MaxBodyBytes = int64(maxBody)
-	c.DemoUser, err = conf.FieldBool(fieldDemoUser)
-	check(err)
-	leeway, err := conf.FieldDuration(fieldJWT, fieldLeeway)
-	check(err)
+	check(c.setAccess(conf))
 	if err := errors.Join(faults...); err != nil {
 		return Config{}, true, fmt.Errorf("reading section %q: %w", fieldAPI, err)
 	}
-	if err := c.setKeys(secret, issuer, audience, leeway); err != nil {
-		return Config{}, true, fmt.Errorf("reading section %q: %w", fieldAPI, err)
-	}
 	return c, true, nil
-}
-
-// setKeys makes verifier and issuer of one secret.
-func (c *Config) setKeys(secret, issuer, audience string, leeway time.Duration) (err error) {
-	c.Verifier, err = auth.NewVerifier(auth.VerifierConfig{Secret: secret, Issuer: issuer, Audience: audience, Leeway: leeway})
-	if err != nil {
-		return err
-	}
-	c.Issuer, err = auth.NewIssuer(auth.IssuerConfig{Secret: secret, Issuer: issuer, Audience: audience, TTL: auth.DefaultTTL})
-	return err
 }

@@ -48,12 +48,15 @@ var Key key
 type Config struct {
 	// Address to listen on; DefaultAddress if empty.
 	Address string
-	// Verifier and Issuer deal with bearer tokens. Both are required (I7).
+	// Verifier checks bearer tokens; it is required (I7).
 	Verifier *auth.Verifier
-	Issuer   *auth.Issuer
-	// Users finds out what a user may do. Without it nobody gets a token by password.
-	Users func(ctx context.Context, user, password string) (scopes []string, ok bool)
-	// DemoUser lets admin in with password admin. For `up` and `demo` alone.
+	// Issuer signs them. Without it, all tokens are from an identity provider, and POST /token is not there.
+	Issuer *auth.Issuer
+	// Users finds out what a user may do, or returns auth.ErrLogin. Without it nobody gets a token by password.
+	Users func(ctx context.Context, user, password string) (scopes []string, err error)
+	// TokenAttempts limits how fast passwords can be guessed.
+	TokenAttempts TokenAttempts
+	// DemoUser lets admin in with password admin. For `up` and `demo` alone: Address must be loopback.
 	DemoUser bool
 	// Checks are run by GET /health, by the name that it shows. They must honour their context.
 	Checks map[string]func(ctx context.Context) error
@@ -69,14 +72,16 @@ type Config struct {
 
 // Server is the HTTP API. New makes one.
 type Server struct {
-	config  Config
-	log     *slog.Logger
-	mux     *http.ServeMux
-	huma    huma.API
-	http    *http.Server
-	routes  routes
-	health  health
-	openAPI openAPICache
+	config Config
+	log    *slog.Logger
+	mux    *http.ServeMux
+	huma   huma.API
+	http   *http.Server
+	routes routes
+	health health
+
+	attempts *attempts
+	openAPI  openAPICache
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -85,9 +90,10 @@ type Server struct {
 // New does no I/O. It reports every fault of the config at once.
 func New(c Config) (*Server, error) {
 	var faults []error
-	if c.Verifier == nil || c.Issuer == nil {
-		faults = append(faults, errors.New("constructing API: a token verifier and issuer are required (I7)"))
+	if c.Verifier == nil {
+		faults = append(faults, errors.New("constructing API: a token verifier is required (I7)"))
 	}
+	faults = append(faults, c.checkDemoUser(), c.TokenAttempts.check())
 	if c.MaxBodyBytes < 0 {
 		faults = append(faults, fmt.Errorf("constructing API: max_body_bytes must be above 0, is %d", c.MaxBodyBytes))
 	}
@@ -100,6 +106,7 @@ func New(c Config) (*Server, error) {
 	s.huma = humago.New(s.mux, humaConfig(c.Version))
 	s.routes.byPattern = map[string]*route{}
 	s.health.checks = c.Checks
+	s.attempts = newAttempts(c.TokenAttempts)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -113,7 +120,9 @@ func New(c Config) (*Server, error) {
 	s.mux.HandleFunc("GET /openapi.json", s.serveOpenAPI)
 	s.registerRoot()
 	s.registerHealth()
-	s.registerToken()
+	if c.Issuer != nil {
+		s.registerToken()
+	}
 	if c.Runs != nil {
 		s.registerRuns()
 	}

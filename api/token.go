@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 	"reflect"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -33,6 +35,14 @@ type credentials struct {
 type tokenRequest struct {
 	ContentType string `header:"Content-Type" hidden:"true"`
 	RawBody     []byte
+
+	address string
+}
+
+// Resolve notes where the request is from; huma calls it.
+func (r *tokenRequest) Resolve(ctx huma.Context) []error {
+	r.address = clientNetwork(ctx.RemoteAddr())
+	return nil
 }
 
 type tokenAnswer struct {
@@ -56,6 +66,7 @@ func (s *Server) registerToken() {
 		Responses: s.ProblemResponses(map[string]string{
 			"400": "The body is malformed.", "401": "User or password is wrong.",
 			"413": "The body is too large.", "415": "The body is neither JSON nor a form.", "422": "User or password is missing.",
+			"429": "Too many attempts of this user, or from this address.", "503": "The database is away, or too many log in at once.",
 		}),
 	}
 	huma.Register(s.huma, op, s.issueToken)
@@ -67,9 +78,18 @@ func (s *Server) issueToken(ctx context.Context, r *tokenRequest) (*tokenAnswer,
 	if problem != nil {
 		return nil, problem
 	}
-	scopes, ok := s.scopesOf(ctx, given)
-	if !ok {
-		return nil, unauthorized("user or password is wrong")
+	if wait := s.attempts.take(given.Username, r.address, time.Now()); wait > 0 {
+		return nil, tooManyAttempts(wait)
+	}
+	scopes, err := s.scopesOf(ctx, given)
+	switch {
+	case errors.Is(err, auth.ErrLogin):
+		return nil, unauthorized(auth.ErrLogin.Error())
+	case errors.Is(err, auth.ErrLoginBusy):
+		return nil, Unavailable("too many users log in at once; send the request again")
+	case err != nil:
+		s.log.Error("looking up a user", "error", err)
+		return nil, Unavailable("users cannot be looked up at the moment; send the request again")
 	}
 	token, err := s.config.Issuer.Issue(given.Username, scopes)
 	if err != nil {
@@ -81,12 +101,12 @@ func (s *Server) issueToken(ctx context.Context, r *tokenRequest) (*tokenAnswer,
 	return a, nil
 }
 
-func (s *Server) scopesOf(ctx context.Context, c credentials) ([]string, bool) {
+func (s *Server) scopesOf(ctx context.Context, c credentials) ([]string, error) {
 	if s.config.DemoUser && same(c.Username, demoName) && same(c.Password, demoName) {
-		return []string{auth.ScopeRead, auth.ScopeWrite, auth.ScopeAdmin}, true
+		return []string{auth.ScopeRead, auth.ScopeWrite, auth.ScopeAdmin}, nil
 	}
 	if s.config.Users == nil {
-		return nil, false
+		return nil, auth.ErrLogin
 	}
 	return s.config.Users(ctx, c.Username, c.Password)
 }

@@ -60,6 +60,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(demo.Command(withStack)),
 		service.CLIOptAddCommand(runs.Command()),
 		service.CLIOptAddCommand(auth.Command(env.ReadFile)),
+		service.CLIOptAddCommand(auth.UserCommand(env.ReadFile)),
 	}
 	code, err := service.RunCLIToCode(ctx, append(options, extra...)...)
 	if p.stopAPI != nil {
@@ -89,6 +90,9 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 	config.Version, _ = Version()
 	server, err := api.New(config)
 	if err == nil {
+		err = loadAccess(config.Verifier, backends.store)
+	}
+	if err == nil {
 		err = server.Listen()
 	}
 	if err != nil {
@@ -98,6 +102,7 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 	conf.Resources().SetGeneric(api.Key, server)
 	// the listener outlives the streams, which answer the requests that they have taken
 	ctx, cancel := context.WithCancel(context.Background())
+	followAccess(ctx, config.Verifier, backends.store)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
 	p.stopAPI = func() error {

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/api"
+	"github.com/shop-connect/shop-connect/internal/auth"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
@@ -42,6 +43,7 @@ func openBackends(vars map[string]string) (*backends, error) {
 // serve adds to the API what comes from the backends.
 func (b *backends) serve(config *api.Config) {
 	config.Runs = b.store.Run
+	config.Users = auth.NewLogins(b.store.User).Scopes
 	config.Checks = map[string]func(context.Context) error{"database": b.store.Ping, "kafka": b.kafka.Ping}
 }
 

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 
@@ -37,7 +36,7 @@ func Command(readEnv func(dataDir string) (map[string]string, error)) *cli.Comma
 			&cli.StringFlag{Name: flagDataDir, Value: ".shop", Usage: "data directory of a running `up`"},
 		},
 		Action: func(c *cli.Context) error {
-			secret, err := commandSecret(c.String(flagDataDir), readEnv)
+			secret, err := commandVariable(env.JWTSecret, c.String(flagDataDir), readEnv)
 			if err != nil {
 				return err
 			}
@@ -57,13 +56,14 @@ func Command(readEnv func(dataDir string) (map[string]string, error)) *cli.Comma
 	}
 }
 
-func commandSecret(dataDir string, readEnv func(string) (map[string]string, error)) (string, error) {
-	if secret := os.Getenv(env.JWTSecret); secret != "" {
-		return secret, nil
+// commandVariable returns a variable of the environment, else of the data directory.
+func commandVariable(name, dataDir string, readEnv func(string) (map[string]string, error)) (string, error) {
+	if value := os.Getenv(name); value != "" {
+		return value, nil
 	}
 	vars, err := readEnv(dataDir)
 	if err != nil {
-		return "", fmt.Errorf("looking for the secret of %s: %w; or set %s", cmp.Or(dataDir, "."), err, env.JWTSecret)
+		return "", fmt.Errorf("looking for %s: %w; or set it", name, err)
 	}
-	return vars[env.JWTSecret], nil
+	return vars[name], nil
 }

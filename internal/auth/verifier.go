@@ -55,9 +55,6 @@ type verdict struct {
 	keys   *keySet
 }
 
-// Revocations say for a subject that tokens issued before a time are void.
-type Revocations map[string]time.Time
-
 // NewVerifier reports every fault of its config at once.
 func NewVerifier(c VerifierConfig) (*Verifier, error) {
 	faults := c.check()
@@ -131,9 +128,6 @@ func (v *Verifier) FollowKeys(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Revoke replaces what is revoked. Tokens that were verified before are void at once, too.
-func (v *Verifier) Revoke(r Revocations) { v.revoked.Store(&r) }
-
 // Verify returns the claims of a good token. Any other gives an error that wraps ErrToken and is not
 // for the eyes of the client.
 func (v *Verifier) Verify(token string) (Claims, error) {
@@ -176,11 +170,6 @@ func (v *Verifier) recheck(token string, claims Claims) (Claims, error) {
 	}
 	v.verified.Remove(token)
 	return Claims{}, fmt.Errorf("%w: %s", ErrToken, fault)
-}
-
-func (v *Verifier) isRevoked(c Claims) bool {
-	before, ok := (*v.revoked.Load())[c.Subject]
-	return ok && c.IssuedAt.Before(before)
 }
 
 // unsupported are headers that change what a token means (RFC 7515, 4.1.11; RFC 7797).
