@@ -27,8 +27,8 @@ func (s Status) Final() bool { return s == Succeeded || s == Failed || s == Canc
 // MetaRunID is the metadata by which a message says which run it belongs to.
 const MetaRunID = "run_id"
 
-// ErrNotFound is returned for a run that the ledger does not hold.
-var ErrNotFound = errors.New("no such run")
+// ErrNotFound is returned for a row that is not there.
+var ErrNotFound = errors.New("there is none")
 
 // Counts are what a run, or a part of it, did. I4: RowsIn = RowsOut + RowsRefused + RowsSkipped.
 type Counts struct {
