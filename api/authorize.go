@@ -14,12 +14,7 @@ import (
 // Authorize checks a request's bearer token and that it has the scopes. Where it has not, the request
 // is answered, and ok is false.
 func (s *Server) Authorize(w http.ResponseWriter, r *http.Request, scopes []string) (claims auth.Claims, ok bool) {
-	token, ok := bearer(r)
-	if ok {
-		var err error
-		claims, err = s.config.Verifier.Verify(token)
-		ok = err == nil // why it is refused would help an attacker only
-	}
+	claims, ok = s.identify(w, r)
 	if !ok {
 		WriteProblem(w, unauthorized("this needs the header `Authorization: Bearer <token>` with a valid token from POST /api/v1/token"))
 		return claims, false
@@ -31,6 +26,29 @@ func (s *Server) Authorize(w http.ResponseWriter, r *http.Request, scopes []stri
 		return claims, false
 	}
 	return claims, true
+}
+
+// checkedToken is what a request's bearer token says, which is found out once.
+type checkedToken struct {
+	checked, good bool
+	claims        auth.Claims
+}
+
+// identify returns the claims of a request's bearer token; ok is false where it has no good one.
+func (s *Server) identify(w http.ResponseWriter, r *http.Request) (claims auth.Claims, ok bool) {
+	answer, tracked := w.(*response)
+	if !tracked {
+		answer = &response{}
+	}
+	if checked := &answer.token; !checked.checked {
+		checked.checked = true
+		if token, given := bearer(r); given {
+			var err error
+			checked.claims, err = s.config.Verifier.Verify(token)
+			checked.good = err == nil // why it is refused would help an attacker only
+		}
+	}
+	return answer.token.claims, answer.token.good
 }
 
 // secured adds the check of tokens to an operation, and says so in its documentation.

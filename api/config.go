@@ -18,7 +18,7 @@ const (
 // ConfigFields declares the section `api` of the root config. All of who is let in stands there (I7).
 func ConfigFields() []*service.ConfigField {
 	return []*service.ConfigField{
-		service.NewObjectField(fieldAPI,
+		service.NewObjectField(fieldAPI, append(protectionFields(),
 			service.NewStringField(fieldAddress).
 				Description("Where the API listens. The default is open to this machine only.").
 				Default(DefaultAddress),
@@ -30,7 +30,7 @@ func ConfigFields() []*service.ConfigField {
 				Default(false).Advanced(),
 			jwtField(),
 			attemptsField(),
-		).Description("The HTTP API, where inputs of type `jwt_http` mount their endpoints.").Optional(),
+		)...).Description("The HTTP API, where inputs of type `jwt_http` mount their endpoints.").Optional(),
 	}
 }
 
@@ -48,6 +48,7 @@ func FromParsed(root *service.ParsedConfig) (c Config, ok bool, err error) {
 		check(err)
 		return v
 	}
+	check(c.setProtection(conf))
 	c.Address = str(fieldAddress)
 	maxBody, err := conf.FieldInt(fieldMaxBodyBytes)
 	check(err)

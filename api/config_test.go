@@ -37,6 +37,24 @@ func TestRootConfigHasTheSettingsOfAuth(t *testing.T) {
 	}
 }
 
+func TestRootConfigHasTheSettingsOfProtection(t *testing.T) {
+	const jwt = "\n  jwt:\n    secret: " + secret
+	c, _, err := parseRoot("api:" + jwt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.AccessLog != nil || c.RateLimit.PerSecond != 0 || len(c.AllowedOrigins) > 0 || c.MaxConcurrentRequests != api.DefaultMaxConcurrentRequests {
+		t.Errorf("by default the config is %+v", c)
+	}
+	c, _, err = parseRoot("api:\n  access_log: true\n  max_concurrent_requests: 7\n  rate_limit: {requests_per_second: 2.5, burst: 5}\n  cors: {allowed_origins: [\"" + shopOrigin + "\"]}" + jwt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (api.RateLimit{PerSecond: 2.5, Burst: 5}); c.AccessLog == nil || c.RateLimit != want || len(c.AllowedOrigins) != 1 || c.MaxConcurrentRequests != 7 {
+		t.Errorf("config is %+v", c)
+	}
+}
+
 func TestI7RootConfigWithoutSecretIsAnError(t *testing.T) {
 	for _, text := range []string{"api: {}", "api:\n  jwt:\n    secret: \"\"", "api:\n  jwt:\n    secret: short"} {
 		if _, _, err := parseRoot(text); err == nil || !strings.Contains(err.Error(), "secret") {

@@ -10,6 +10,8 @@ import (
 )
 
 const (
+	healthPath = "/health"
+
 	// checkTimeout bounds GET /health: what does not answer by then is away.
 	checkTimeout = 2 * time.Second
 
@@ -37,7 +39,7 @@ func (s *Server) registerHealth() {
 		Type: huma.TypeObject, AdditionalProperties: &huma.Schema{Type: huma.TypeString},
 	}}}
 	huma.Register(s.huma, huma.Operation{
-		OperationID: "health", Method: http.MethodGet, Path: "/health", Tags: []string{"service"},
+		OperationID: "health", Method: http.MethodGet, Path: healthPath, Tags: []string{"service"},
 		Summary: "Check what the API depends on", Description: "Each dependency is asked, and is `connected` or `unreachable`.",
 		Responses: problems,
 	}, func(ctx context.Context, _ *struct{}) (*healthAnswer, error) {

@@ -5,6 +5,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -17,14 +18,24 @@ func RequestID(w http.ResponseWriter) string { return w.Header().Get(headerReque
 // handler wraps the routes in what every request goes through.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		tracked := &response{ResponseWriter: w}
+		tracked := &response{ResponseWriter: w, status: http.StatusOK}
 		w.Header()[headerRequestID] = []string{requestID(r)}
+		secure(w.Header())
+		begun, inFlight := time.Now(), s.inFlight.Add(1)
+		s.observer.inFlight.Set(inFlight)
+		defer func() {
+			s.observer.inFlight.Set(s.inFlight.Add(-1))
+			s.observer.observe(tracked, r, begun)
+		}()
 		defer s.recoverPanic(tracked, r)
 
 		target := r.URL.Path
 		if len(target) > 1 && target[len(target)-1] == '/' {
 			r = withoutTrailingSlash(r)
 			target = r.URL.Path
+		}
+		if s.allowOrigin(tracked, r) || !s.admit(tracked, r, inFlight) {
+			return
 		}
 		if !strings.HasPrefix(target, "/") || path.Clean(target) != target {
 			s.noRoute(tracked, r) // the mux would redirect, in a shape of its own
@@ -85,20 +96,27 @@ func (s *Server) recoverPanic(w *response, r *http.Request) {
 	WriteProblem(w, NewProblem(http.StatusInternalServerError, "the server has a fault; its logs have more under the request id"))
 }
 
-// response knows whether an answer was begun.
+// response knows what was answered, and to whom.
 type response struct {
 	http.ResponseWriter
-	begun bool
+	begun  bool
+	status int // 200 until another is written
+	bytes  int64
+	token  checkedToken
 }
 
 func (r *response) WriteHeader(status int) {
-	r.begun = true
+	if !r.begun {
+		r.begun, r.status = true, status
+	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *response) Write(b []byte) (int, error) {
 	r.begun = true
-	return r.ResponseWriter.Write(b)
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -65,6 +65,7 @@ func (s *Server) document() ([]byte, error) {
 		for _, op := range s.openAPI.mounted {
 			doc.AddOperation(op) // the same path and method again: the later one stays
 		}
+		s.documentLimits(doc)
 		text, err := json.Marshal(doc)
 		if err != nil {
 			return nil, err

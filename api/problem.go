@@ -80,7 +80,6 @@ func WriteProblem(w http.ResponseWriter, p *Problem) {
 		header[name] = values
 	}
 	header.Set("Content-Type", contentTypeProblem)
-	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // a client that went away does not want to know
 }

@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/auth"
 	"github.com/shop-connect/shop-connect/internal/store"
@@ -66,6 +68,16 @@ type Config struct {
 	Version string
 	// MaxBodyBytes bounds the body of any request; DefaultMaxBodyBytes if 0.
 	MaxBodyBytes int64
+	// MaxConcurrentRequests bounds how many requests are in hand; DefaultMaxConcurrentRequests if 0.
+	MaxConcurrentRequests int
+	// RateLimit is how fast one client may ask.
+	RateLimit RateLimit
+	// AllowedOrigins are those whose scripts may use the API from a browser.
+	AllowedOrigins []string
+	// AccessLog gets a line for each request; nil for none.
+	AccessLog *slog.Logger
+	// Metrics get the numbers and durations of requests; nil for none.
+	Metrics *service.Metrics
 	// Logger gets what an operator must know; slog.Default() if nil.
 	Logger *slog.Logger
 }
@@ -83,6 +95,10 @@ type Server struct {
 	attempts *attempts
 	openAPI  openAPICache
 
+	observer observer
+	limits   *clientLimits // nil without a limit
+	inFlight atomic.Int64
+
 	mu       sync.Mutex
 	listener net.Listener
 }
@@ -97,13 +113,15 @@ func New(c Config) (*Server, error) {
 	if c.MaxBodyBytes < 0 {
 		faults = append(faults, fmt.Errorf("constructing API: max_body_bytes must be above 0, is %d", c.MaxBodyBytes))
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(append(faults, c.checkProtection())...); err != nil {
 		return nil, err
 	}
 	c.Address = cmp.Or(c.Address, DefaultAddress)
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, DefaultMaxBodyBytes)
+	c.MaxConcurrentRequests = cmp.Or(c.MaxConcurrentRequests, DefaultMaxConcurrentRequests)
 	s := &Server{config: c, log: cmp.Or(c.Logger, slog.Default()), mux: http.NewServeMux()}
 	s.huma = humago.New(s.mux, humaConfig(c.Version))
+	s.observer, s.limits = newObserver(c.AccessLog, c.Metrics), newClientLimits(c.RateLimit)
 	s.routes.byPattern = map[string]*route{}
 	s.health.checks = c.Checks
 	s.attempts = newAttempts(c.TokenAttempts)

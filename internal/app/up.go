@@ -171,6 +171,7 @@ func (s *stack) export() error {
 		"STREAMS_PASSWORD_HASH": base64.StdEncoding.EncodeToString(hash[:]),
 		"LOG_LEVEL":             cmp.Or(os.Getenv("LOG_LEVEL"), "ERROR"),
 		"API_DEMO_USER":         "true",
+		"API_ACCESS_LOG":        cmp.Or(os.Getenv("API_ACCESS_LOG"), "false"),
 	}
 	for _, vars := range []map[string]string{s.vars, settings} {
 		for key, value := range vars {

@@ -1,0 +1,64 @@
+package api
+
+import (
+	"errors"
+	"os"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+)
+
+const (
+	fieldAccessLog      = "access_log"
+	fieldMaxConcurrent  = "max_concurrent_requests"
+	fieldRateLimit      = "rate_limit"
+	fieldPerSecond      = "requests_per_second"
+	fieldBurst          = "burst"
+	fieldCORS           = "cors"
+	fieldAllowedOrigins = "allowed_origins"
+)
+
+// protectionFields are the fields of the section `api` that say how much clients may ask for, and who is
+// told of it.
+func protectionFields() []*service.ConfigField {
+	return []*service.ConfigField{
+		service.NewBoolField(fieldAccessLog).
+			Description("Writes a line of JSON to standard output for each request: its id, method, route, status, bytes, duration, client and the token's subject; never tokens, bodies or paths.").
+			Default(false),
+		service.NewIntField(fieldMaxConcurrent).
+			Description("How many requests may be in hand at once. Those beyond are answered 503.").
+			Default(DefaultMaxConcurrentRequests).Advanced(),
+		service.NewObjectField(fieldRateLimit,
+			service.NewFloatField(fieldPerSecond).
+				Description("Requests a second of one client, over time. 0 is no limit.").Default(0.0),
+			service.NewIntField(fieldBurst).
+				Description("How many requests of one client may come at once.").Default(100),
+		).Description("How fast one client may ask: one subject of tokens, or, without a good token, one address. Requests beyond are answered 429."),
+		service.NewObjectField(fieldCORS,
+			service.NewStringListField(fieldAllowedOrigins).
+				Description("The origins whose scripts may use the API from a browser, such as https://shop.example; * for all.").
+				Default([]any{}),
+		).Description("What browsers may do for pages of other origins.").Advanced(),
+	}
+}
+
+// setProtection reads the fields of protectionFields.
+func (c *Config) setProtection(conf *service.ParsedConfig) error {
+	accessLog, err1 := conf.FieldBool(fieldAccessLog)
+	if accessLog {
+		c.AccessLog = NewAccessLog(os.Stdout)
+	}
+	var err2, err3, err4, err5 error
+	c.MaxConcurrentRequests, err2 = conf.FieldInt(fieldMaxConcurrent)
+	c.RateLimit.PerSecond, err3 = conf.FieldFloat(fieldRateLimit, fieldPerSecond)
+	c.RateLimit.Burst, err4 = conf.FieldInt(fieldRateLimit, fieldBurst)
+	c.AllowedOrigins, err5 = conf.FieldStringList(fieldCORS, fieldAllowedOrigins)
+	return errors.Join(err1, err2, err3, err4, err5)
+}
+
+func (c *Config) checkProtection() error {
+	var negative error
+	if c.MaxConcurrentRequests < 0 {
+		negative = errors.New("constructing API: max_concurrent_requests must be above 0")
+	}
+	return errors.Join(negative, c.RateLimit.check(), checkOrigins(c.AllowedOrigins))
+}
