@@ -1,14 +1,10 @@
 package auth_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/shop-connect/shop-connect/internal/auth"
+	"github.com/shop-connect/shop-connect/internal/auth/authtest"
 )
 
 const secret = "a secret of at least thirty-two bytes"
@@ -75,130 +72,23 @@ func TestI7ShortSecretIsAnErrorAtConstruction(t *testing.T) {
 	}
 }
 
-func TestEveryFaultOfAConfigIsReported(t *testing.T) {
-	_, err := auth.NewVerifier(auth.VerifierConfig{Leeway: time.Hour})
-	if err == nil || !strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "leeway") {
-		t.Errorf("error is %v", err)
-	}
-}
-
-func claims(change jwt.MapClaims) jwt.MapClaims {
-	now := time.Now()
-	c := jwt.MapClaims{
-		"sub": "eve", "iss": "shop", "aud": "api", "scope": "admin",
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-	}
-	maps.Copy(c, change)
-	for name, v := range c {
-		if v == nil {
-			delete(c, name)
+func TestTokensOfEveryKeyAreTaken(t *testing.T) {
+	x := authtest.New(t)
+	for name, token := range x.Good(t) {
+		for range 2 {
+			if claims, err := x.Verifier.Verify(token); err != nil || claims.Subject != "eve" {
+				t.Errorf("%s: %+v %v", name, claims, err)
+			}
 		}
-	}
-	return c
-}
-
-func sign(t testing.TB, method jwt.SigningMethod, key any, header map[string]any, c jwt.MapClaims) string {
-	t.Helper()
-	token := jwt.NewWithClaims(method, c)
-	maps.Copy(token.Header, header)
-	text, err := token.SignedString(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
-// attacks are tokens that must be refused; the first makes sure that the others fail for their own fault.
-func attacks(t testing.TB) map[string]string {
-	t.Helper()
-	hs := func(c jwt.MapClaims) string { return sign(t, jwt.SigningMethodHS256, []byte(secret), nil, claims(c)) }
-	header := func(h map[string]any) string {
-		return sign(t, jwt.SigningMethodHS256, []byte(secret), h, claims(nil))
-	}
-	if _, err := verifier(t).Verify(hs(nil)); err != nil {
-		t.Fatalf("the token that attacks are made of is refused itself: %v", err)
-	}
-	b64 := base64.RawURLEncoding.EncodeToString
-	valid := hs(nil)
-	part := strings.Split(valid, ".")
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, edKey, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := map[string]any{"kty": "oct", "k": b64([]byte("the attacker's own key, thirty-two b"))}
-	now := time.Now()
-	return map[string]string{
-		"empty":                   "",
-		"one part":                part[0],
-		"two parts":               part[0] + "." + part[1],
-		"four parts":              valid + "." + part[2],
-		"dots":                    "..",
-		"no signature":            part[0] + "." + part[1] + ".",
-		"truncated signature":     valid[:len(valid)-2],
-		"other signature":         part[0] + "." + part[1] + "." + b64(make([]byte, 32)),
-		"changed payload":         part[0] + "." + b64([]byte(`{"sub":"admin","exp":99999999999}`)) + "." + part[2],
-		"changed header":          b64([]byte(`{"typ":"JWT","alg":"HS256","x":1}`)) + "." + part[1] + "." + part[2],
-		"padding":                 valid + "=",
-		"another last bit":        part[0] + "." + part[1] + "." + part[2][:42] + string(part[2][42]+1),
-		"space before":            " " + valid,
-		"line break inside":       part[0] + ".\n" + part[1] + "." + part[2],
-		"not base64":              "!!!." + part[1] + "." + part[2],
-		"header not JSON":         b64([]byte("alg")) + "." + part[1] + "." + part[2],
-		"huge":                    sign(t, jwt.SigningMethodHS256, []byte(secret), nil, claims(jwt.MapClaims{"pad": strings.Repeat("x", 20_000)})),
-		"alg none":                sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, claims(nil)),
-		"alg none, signed":        b64([]byte(`{"typ":"JWT","alg":"none"}`)) + "." + part[1] + "." + part[2],
-		"alg NoNe":                b64([]byte(`{"typ":"JWT","alg":"NoNe"}`)) + "." + part[1] + ".",
-		"alg empty":               b64([]byte(`{"typ":"JWT","alg":""}`)) + "." + part[1] + ".",
-		"alg absent":              b64([]byte(`{"typ":"JWT"}`)) + "." + part[1] + "." + part[2],
-		"alg a number":            b64([]byte(`{"typ":"JWT","alg":256}`)) + "." + part[1] + "." + part[2],
-		"alg HS384":               sign(t, jwt.SigningMethodHS384, []byte(secret), nil, claims(nil)),
-		"alg HS512":               sign(t, jwt.SigningMethodHS512, []byte(secret), nil, claims(nil)),
-		"alg RS256":               sign(t, jwt.SigningMethodRS256, rsaKey, nil, claims(nil)),
-		"alg PS256":               sign(t, jwt.SigningMethodPS256, rsaKey, nil, claims(nil)),
-		"alg ES256":               sign(t, jwt.SigningMethodES256, ecKey, nil, claims(nil)),
-		"alg EdDSA":               sign(t, jwt.SigningMethodEdDSA, edKey, nil, claims(nil)),
-		"alg twice":               b64([]byte(`{"alg":"HS256","alg":"none"}`)) + "." + part[1] + ".",
-		"other secret":            sign(t, jwt.SigningMethodHS256, []byte("another secret of at least 32 bytes"), nil, claims(nil)),
-		"empty secret":            sign(t, jwt.SigningMethodHS256, []byte{}, nil, claims(nil)),
-		"embedded key":            sign(t, jwt.SigningMethodHS256, []byte("the attacker's own key, thirty-two b"), map[string]any{"jwk": own}, claims(nil)),
-		"kid of a file":           sign(t, jwt.SigningMethodHS256, []byte{}, map[string]any{"kid": "../../../../dev/null"}, claims(nil)),
-		"critical extension":      header(map[string]any{"crit": []string{"exp"}, "exp": 1}),
-		"expired":                 hs(jwt.MapClaims{"exp": now.Add(-time.Minute).Unix()}),
-		"without expiry":          hs(jwt.MapClaims{"exp": nil}),
-		"expiry as text":          hs(jwt.MapClaims{"exp": "tomorrow"}),
-		"expiry negative":         hs(jwt.MapClaims{"exp": -1}),
-		"not yet valid":           hs(jwt.MapClaims{"nbf": now.Add(time.Minute).Unix()}),
-		"issued in the future":    hs(jwt.MapClaims{"iat": now.Add(time.Minute).Unix()}),
-		"other issuer":            hs(jwt.MapClaims{"iss": "evil"}),
-		"without issuer":          hs(jwt.MapClaims{"iss": nil}),
-		"other audience":          hs(jwt.MapClaims{"aud": []string{"web", "app"}}),
-		"without audience":        hs(jwt.MapClaims{"aud": nil}),
-		"without subject":         hs(jwt.MapClaims{"sub": nil}),
-		"subject not a string":    hs(jwt.MapClaims{"sub": 1}),
-		"scope not a string":      hs(jwt.MapClaims{"scope": map[string]any{"admin": true}}),
-		"unicode full stop":       strings.ReplaceAll(valid, ".", "\u3002"),
-		"null byte behind":        valid + "\x00",
-		"invalid UTF-8":           "\xff\xfe." + part[1] + "." + part[2],
-		"encrypted, not signed":   b64([]byte(`{"alg":"dir","enc":"A256GCM"}`)) + "..AAAA.AAAA.AAAA",
-		"two tokens":              valid + "," + valid,
-		"good token as a payload": part[0] + "." + b64([]byte(valid)) + "." + part[2],
 	}
 }
 
 func TestAttackedTokensAreRefused(t *testing.T) {
-	v := verifier(t)
-	for name, token := range attacks(t) {
+	x := authtest.New(t)
+	for name, token := range x.Attacks(t) {
 		t.Run(name, func(t *testing.T) {
 			for range 2 { // whatever is remembered, a bad token is not
-				if claims, err := v.Verify(token); !errors.Is(err, auth.ErrToken) {
+				if claims, err := x.Verifier.Verify(token); !errors.Is(err, auth.ErrToken) {
 					t.Errorf("error is %v, claims are %+v", err, claims)
 				}
 			}
@@ -206,9 +96,62 @@ func TestAttackedTokensAreRefused(t *testing.T) {
 	}
 }
 
+// FuzzVerify looks for a token that is taken although no key of ours signed exactly these bytes.
+func FuzzVerify(f *testing.F) {
+	x := authtest.New(f)
+	ours := map[string]bool{}
+	for _, token := range x.Good(f) {
+		ours[token] = true
+		f.Add(token)
+	}
+	for _, token := range x.Attacks(f) {
+		f.Add(token)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		claims, err := x.Verifier.Verify(token)
+		if err == nil && !ours[token] && !signed(token, x.Config.Secret) && !signed(token, x.Config.PreviousSecret) {
+			t.Errorf("a forged token is taken: %q is %+v", token, claims)
+		}
+		if err != nil && !errors.Is(err, auth.ErrToken) {
+			t.Errorf("error is %v", err)
+		}
+	})
+}
+
+// signed is a second opinion on a signature.
+func signed(token, secret string) bool {
+	dot := strings.LastIndexByte(token, '.')
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(token[:dot]))
+	return token[dot+1:] == base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func TestEveryFaultOfAConfigIsReported(t *testing.T) {
+	for _, tc := range []struct {
+		config auth.VerifierConfig
+		wanted []string
+	}{
+		{auth.VerifierConfig{Leeway: time.Hour}, []string{"jwt secret", "leeway"}},
+		{auth.VerifierConfig{Secret: "short", PreviousSecret: "short"}, []string{"jwt secret", "is the same", "previous_secret: has 5"}},
+		{auth.VerifierConfig{PreviousSecret: secret, JWKS: "keys.json"}, []string{"jwt secret", "issuer and audience"}},
+		{auth.VerifierConfig{JWKS: "http://keys.example/jwks", Leeway: -1}, []string{"https", "issuer and audience", "leeway"}},
+		{auth.VerifierConfig{JWKS: "file:///keys.json"}, []string{"https"}},
+		{auth.VerifierConfig{JWKS: "https:///keys.json"}, []string{"https"}},
+		{auth.VerifierConfig{JWKS: "https://ann:hunter2@keys.example/"}, []string{"keys are public"}},
+		{auth.VerifierConfig{JWKS: "https://ann:hunter2@keys.example:port/"}, []string{"is no URL"}},
+	} {
+		_, err := auth.NewVerifier(tc.config)
+		for _, wanted := range tc.wanted {
+			if err == nil || !strings.Contains(err.Error(), wanted) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%+v: error is %v, must have %q", tc.config, err, wanted)
+			}
+		}
+	}
+}
+
 func TestClocksMayDifferByTheLeeway(t *testing.T) {
 	v, now := verifier(t), time.Now()
-	inside := sign(t, jwt.SigningMethodHS256, []byte(secret), nil, claims(jwt.MapClaims{
+	inside := authtest.Sign(t, jwt.SigningMethodHS256, []byte(secret), nil, authtest.Claims(jwt.MapClaims{
 		"exp": now.Add(-time.Second).Unix() + 1, "nbf": now.Add(time.Second).Unix(), "iat": now.Add(time.Second).Unix(),
 	}))
 	if _, err := v.Verify(inside); err != nil {

@@ -1,35 +1,23 @@
-package auth
+package auth_test
 
 import (
 	"testing"
 	"time"
+
+	"github.com/shop-connect/shop-connect/internal/auth"
 )
 
 func TestRememberedTokenExpires(t *testing.T) {
-	const secret = "a secret of at least thirty-two bytes"
-	v, err := NewVerifier(VerifierConfig{Secret: secret})
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuer, err := NewIssuer(IssuerConfig{Secret: secret, TTL: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := issuer.Issue("ann", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := v.Verify(token); err != nil {
-		t.Fatal(err)
-	}
-	if v.verified.Len() != 1 {
+	var c clock
+	v, token := verifier(t), good(t)
+	v.SetClock(c.now)
+	wantTaken(t, v, token, true)
+	if v.Remembered() != 1 {
 		t.Fatal("the token is not remembered")
 	}
-	v.now = func() time.Time { return time.Now().Add(time.Minute + time.Second) }
-	if _, err := v.Verify(token); err == nil {
-		t.Error("a remembered token outlives its expiry")
-	}
-	if v.verified.Len() != 0 {
+	c.pass(auth.DefaultTTL + 3*time.Second)
+	wantTaken(t, v, token, false)
+	if v.Remembered() != 0 {
 		t.Error("an expired token is still remembered")
 	}
 }
