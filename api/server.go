@@ -64,6 +64,8 @@ type Config struct {
 	Checks map[string]func(ctx context.Context) error
 	// Runs finds a batch run in the ledger. Without it there is no GET /api/v1/runs/{id}.
 	Runs func(ctx context.Context, id string) (store.Run, error)
+	// Shop serves products, customers and sellers. Without it there are no endpoints for them.
+	Shop *Shop
 	// Version is shown by GET / and in the OpenAPI document.
 	Version string
 	// MaxBodyBytes bounds the body of any request; DefaultMaxBodyBytes if 0.
@@ -110,6 +112,7 @@ func New(c Config) (*Server, error) {
 		faults = append(faults, errors.New("constructing API: a token verifier is required (I7)"))
 	}
 	faults = append(faults, c.checkDemoUser(), c.TokenAttempts.check())
+	faults = append(faults, c.Shop.check())
 	if c.MaxBodyBytes < 0 {
 		faults = append(faults, fmt.Errorf("constructing API: max_body_bytes must be above 0, is %d", c.MaxBodyBytes))
 	}
@@ -143,6 +146,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Runs != nil {
 		s.registerRuns()
+	}
+	if c.Shop != nil {
+		s.registerShop()
 	}
 	return s, nil
 }

@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/shop-connect/shop-connect/api"
 	"github.com/shop-connect/shop-connect/internal/auth"
+	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
@@ -20,10 +23,18 @@ const connectTimeout = 30 * time.Second
 type backends struct {
 	store *store.Store
 	kafka *kgo.Client
+	shop  *api.Shop
 }
+
+// defaultContractsDir is where YAML looks too.
+const defaultContractsDir = "pipelines/contracts"
 
 func openBackends(vars map[string]string) (*backends, error) {
 	if err := env.Require(vars, env.PostgresDSN, env.KafkaBrokers); err != nil {
+		return nil, err
+	}
+	shop, err := openShop(vars)
+	if err != nil {
 		return nil, err
 	}
 	kafka, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(vars[env.KafkaBrokers], ",")...))
@@ -37,12 +48,26 @@ func openBackends(vars map[string]string) (*backends, error) {
 		kafka.Close()
 		return nil, err
 	}
-	return &backends{store: ledger, kafka: kafka}, nil
+	shop.Store = ledger
+	return &backends{store: ledger, kafka: kafka, shop: shop}, nil
+}
+
+// openShop reads what is valid in this shop.
+func openShop(vars map[string]string) (*api.Shop, error) {
+	zone, zoneErr := time.LoadLocation(vars[env.ShopTimezone])
+	if zoneErr != nil {
+		zoneErr = fmt.Errorf("reading %s: %w; use a name such as Europe/Berlin", env.ShopTimezone, zoneErr)
+	}
+	contracts, err := contract.LoadDir(cmp.Or(vars[env.ContractsDir], defaultContractsDir))
+	if err != nil {
+		err = fmt.Errorf("reading %s: %w", env.ContractsDir, err)
+	}
+	return &api.Shop{Contracts: contracts, Timezone: zone}, errors.Join(zoneErr, err)
 }
 
 // serve adds to the API what comes from the backends.
 func (b *backends) serve(config *api.Config) {
-	config.Runs = b.store.Run
+	config.Runs, config.Shop = b.store.Run, b.shop
 	config.Users = auth.NewLogins(b.store.User).Scopes
 	config.Checks = map[string]func(context.Context) error{"database": b.store.Ping, "kafka": b.kafka.Ping}
 }

@@ -22,12 +22,13 @@ const (
 	StreamsAddress  = "STREAMS_ADDRESS"  // host:port of the streams REST API
 	StreamsUser     = "STREAMS_USER"     // of the streams REST API
 	StreamsPassword = "STREAMS_PASSWORD" // of the streams REST API
-	ContractsDir    = "CONTRACTS_DIR"    // folder of the contracts
+	ContractsDir    = "CONTRACTS_DIR"    // folder of the contracts; pipelines/contracts where it is not set
+	ShopTimezone    = "SHOP_TIMEZONE"    // zone of times that name none, and of business days; UTC where it is not set
 )
 
 var names = []string{
 	KafkaBrokers, S3Endpoint, S3Region, S3AccessKey, S3SecretKey, PostgresDSN, ClickHouseDSN, JWTSecret,
-	APIAddress, StreamsAddress, StreamsUser, StreamsPassword, ContractsDir,
+	APIAddress, StreamsAddress, StreamsUser, StreamsPassword, ContractsDir, ShopTimezone,
 }
 
 // FromProcess returns the variables that this process was started with.

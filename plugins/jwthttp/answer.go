@@ -12,13 +12,6 @@ import (
 	"github.com/shop-connect/shop-connect/api"
 )
 
-// bulkAnswer is what a client learns of a body of rows.
-type bulkAnswer struct {
-	SuccessCount int       `json:"success_count" doc:"Rows that are stored."`
-	ErrorCount   int       `json:"error_count" doc:"Rows that are refused and set aside."`
-	Errors       []refusal `json:"errors" nullable:"true" doc:"Each refused row."`
-}
-
 // rowAnswer is what a client learns of a single row.
 type rowAnswer struct {
 	ID string `json:"id" doc:"The row's id: the client's own, else the one it was given."`
@@ -26,7 +19,7 @@ type rowAnswer struct {
 
 // answer is given once the rows are stored, the refused ones too.
 func (in *input) answer(w http.ResponseWriter, rows *rows) {
-	var answer any = bulkAnswer{SuccessCount: rows.accepted, ErrorCount: len(rows.refused), Errors: rows.refused}
+	var answer any = api.BulkAnswer{SuccessCount: rows.accepted, ErrorCount: len(rows.refused), Errors: rows.refused}
 	if in.rowsAt == "" {
 		if len(rows.refused) > 0 {
 			api.WriteProblem(w, refusedRow(rows.refused[0]))
@@ -45,7 +38,7 @@ func (in *input) answer(w http.ResponseWriter, rows *rows) {
 	_, _ = w.Write(body) // a client that went away does not want to know
 }
 
-func refusedRow(r refusal) *api.Problem {
+func refusedRow(r api.Refusal) *api.Problem {
 	p := api.NewProblem(http.StatusUnprocessableEntity, "the row breaks its contract; it is set aside")
 	for _, reason := range r.Reasons {
 		p.Errors = append(p.Errors, api.Fault{Location: strings.TrimSuffix("body."+reason.Field, "."), Message: reason.Message})

@@ -3,18 +3,16 @@ package jwthttp
 import (
 	"maps"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/shop-connect/shop-connect/api"
-	"github.com/shop-connect/shop-connect/internal/contract"
 )
 
 // operation describes the endpoint in the API's OpenAPI document, its rows as the contract has them.
 func (in *input) operation(server *api.Server) *huma.Operation {
-	body, answer := rowSchema(in.contract), reflect.TypeFor[rowAnswer]()
+	body, answer := api.RowSchema(in.contract), reflect.TypeFor[rowAnswer]()
 	problems := map[string]string{
 		"400": "The body is not JSON, or not compressed as it says.", "401": "The token is missing or not valid.",
 		"403": "The token has not the scopes " + strings.Join(in.scopes, " ") + ".",
@@ -28,7 +26,7 @@ func (in *input) operation(server *api.Server) *huma.Operation {
 		}}
 		rows := &huma.Schema{Type: huma.TypeArray, Items: body, MaxItems: &in.maxRows}
 		body = &huma.Schema{Type: huma.TypeObject, Required: []string{in.rowsAt}, Properties: map[string]*huma.Schema{in.rowsAt: rows}}
-		answer = reflect.TypeFor[bulkAnswer]()
+		answer = reflect.TypeFor[api.BulkAnswer]()
 	}
 	content[mimeJSON] = &huma.MediaType{Schema: body}
 	op := &huma.Operation{
@@ -48,28 +46,4 @@ func (in *input) operation(server *api.Server) *huma.Operation {
 	}
 	maps.Copy(op.Responses, server.ProblemResponses(problems))
 	return op
-}
-
-var schemaTypes = map[contract.Type]huma.Schema{
-	contract.String:    {Type: huma.TypeString},
-	contract.Int64:     {Type: huma.TypeInteger, Format: "int64"},
-	contract.Decimal:   {OneOf: []*huma.Schema{{Type: huma.TypeNumber}, {Type: huma.TypeString}}},
-	contract.Timestamp: {Type: huma.TypeString, Format: "date-time"},
-	contract.Date:      {Type: huma.TypeString, Format: "date"},
-	contract.Bool:      {Type: huma.TypeBoolean},
-}
-
-func rowSchema(c *contract.Contract) *huma.Schema {
-	row := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}}
-	for i := range c.Fields {
-		field := &c.Fields[i]
-		schema := schemaTypes[field.Type]
-		schema.Description = field.Doc
-		row.Properties[field.Name] = &schema
-		if field.Required && field.Missing == contract.MissingNull {
-			row.Required = append(row.Required, field.Name)
-		}
-	}
-	slices.Sort(row.Required)
-	return row
 }

@@ -26,16 +26,9 @@ const maxReasons = 16
 type rows struct {
 	messages service.MessageBatch
 	accepted int
-	refused  []refusal
+	refused  []api.Refusal
 	// key is that of the last row accepted.
 	key string
-}
-
-// refusal is one refused row, as the client is told of it.
-type refusal struct {
-	Index   int               `json:"index" doc:"Which row of the body, from 0."`
-	ID      string            `json:"id,omitempty" doc:"The row's id, where it has one."`
-	Reasons []contract.Reason `json:"reasons" doc:"Everything that is wrong with it."`
 }
 
 // parser turns bodies into messages. It is not safe for concurrent use.
@@ -191,7 +184,7 @@ func (p *parser) setAside(row []byte, reasons []contract.Reason) {
 	} else {
 		reasons = slices.Clone(reasons)
 	}
-	refused := refusal{Index: p.index, Reasons: reasons}
+	refused := api.Refusal{Index: p.index, Reasons: reasons}
 	if p.row.Has(p.contract.Key) {
 		refused.ID = string(p.row.Text(p.contract.Key))
 	}
