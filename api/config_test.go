@@ -62,3 +62,31 @@ func TestI7RootConfigWithoutSecretIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestRootConfigTakesAnIdentityProviderInPlaceOfASecret(t *testing.T) {
+	c, found, err := parseRoot("api:\n  jwt:\n    secret: \"\"\n    jwks: keys.json\n    issuer: https://id.example\n    audience: shop\n")
+	if err != nil || !found || c.Verifier == nil || c.Issuer != nil {
+		t.Errorf("%v %v %+v", found, err, c)
+	}
+}
+
+func TestI7EveryFaultOfAccessIsReportedAtOnce(t *testing.T) {
+	_, _, err := parseRoot("api:\n  address: 0.0.0.0:8000\n  demo_user: true\n  token_attempts: {per_user: -1}\n  jwt: {secret: short, previous_secret: short, jwks: 'http://id.example/keys', leeway: 1h}\n")
+	for _, wanted := range []string{"demo_user", "jwt secret", "previous_secret", "https", "issuer and audience", "leeway", "attempts"} {
+		if err == nil || !strings.Contains(err.Error(), wanted) {
+			t.Errorf("error must have %q, is %v", wanted, err)
+		}
+	}
+}
+
+func TestI7DemoUserIsForThisMachineAlone(t *testing.T) {
+	for address, taken := range map[string]bool{
+		"": true, "127.0.0.1:8000": true, "127.3.2.1:8000": true, "[::1]:8000": true, "localhost:8000": true,
+		"0.0.0.0:8000": false, ":8000": false, "[::]:8000": false, "10.0.0.7:8000": false, "shop.example:8000": false, "127.0.0.1.nip.io:8000": false, "8000": false,
+	} {
+		_, _, err := parseRoot("api:\n  address: '" + address + "'\n  demo_user: true\n  jwt: {secret: " + secret + "}\n")
+		if (err == nil) != taken {
+			t.Errorf("%q: error is %v", address, err)
+		}
+	}
+}

@@ -1,12 +1,14 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/shop-connect/shop-connect/api"
 	"github.com/shop-connect/shop-connect/internal/auth"
@@ -82,48 +84,50 @@ func TestI7DemoUserIsOffUnlessAskedFor(t *testing.T) {
 	wantProblem(t, w, http.StatusUnauthorized)
 }
 
-func TestBadAuthorizationIsRefusedWithoutDetail(t *testing.T) {
-	s := newServer(t, nil)
-	issuer, err := auth.NewIssuer(auth.IssuerConfig{Secret: secret, TTL: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := issuer.Issue("ann", []string{auth.ScopeRead})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var detail string
-	for name, values := range map[string][]string{
-		"absent": nil, "empty": {""}, "scheme only": {"Bearer"}, "scheme and space": {"Bearer "}, "no scheme": {token},
-		"other scheme": {"Basic " + token}, "twice": {"Bearer " + token, "Bearer " + token}, "two in one": {"Bearer " + token + ", Bearer " + token},
-		"two spaces": {"Bearer  " + token}, "tab": {"Bearer\t" + token}, "tampered": {"Bearer " + token[:len(token)-3] + "AAA"}, "huge": {"Bearer " + strings.Repeat("a", 1<<20)},
-		"token in another header's clothes": {"Bearer token=" + token},
-	} {
-		r := httptest.NewRequest("GET", "/?access_token="+token, nil)
-		r.Header["Authorization"] = values
-		w := httptest.NewRecorder()
-		w.Header().Set("X-Request-Id", "x")
-		if _, ok := s.Authorize(w, r, nil); ok {
-			t.Errorf("%s: is let in", name)
-			continue
+func TestUsersGetTokensWithTheirScopes(t *testing.T) {
+	away := errors.New("dial 10.0.0.7: refused")
+	s := newServer(t, func(c *api.Config) {
+		c.DemoUser = false
+		c.Users = func(_ context.Context, user, password string) ([]string, error) {
+			switch {
+			case user == "away":
+				return nil, away
+			case user == "busy":
+				return nil, auth.ErrLoginBusy
+			case user == "ann" && password == "right":
+				return []string{auth.ScopeRead}, nil
+			}
+			return nil, auth.ErrLogin
 		}
-		p := wantProblem(t, w, http.StatusUnauthorized)
-		if w.Header().Get("WWW-Authenticate") != "Bearer" {
-			t.Errorf("%s: WWW-Authenticate is %q", name, w.Header().Get("WWW-Authenticate"))
+	})
+	for user, status := range map[string]int{"ann": 200, "eve": 401, "busy": 503, "away": 503, "admin": 401} {
+		w := do(s, "POST", "/api/v1/token", "username="+user+"&password=right", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
+		if w.Code != status || strings.Contains(w.Body.String(), "10.0.0.7") {
+			t.Errorf("%s: %d %s", user, w.Code, w.Body)
 		}
-		if detail == "" {
-			detail = p.Detail
-		}
-		if p.Detail != detail || len(p.Errors) > 0 {
-			t.Errorf("%s: the answer differs from the others': %s", name, w.Body)
+		if (status == 503) != (w.Header().Get("Retry-After") != "") {
+			t.Errorf("%s: Retry-After is %q", user, w.Header().Get("Retry-After"))
 		}
 	}
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer "+token)
-	w := httptest.NewRecorder()
-	w.Header().Set("X-Request-Id", "x")
-	if _, ok := s.Authorize(w, r, []string{auth.ScopeWrite}); ok {
-		t.Error("a token without the scope is let in")
+}
+
+func TestWithoutASecretThereAreNoTokensToHave(t *testing.T) {
+	s := newServer(t, func(c *api.Config) { c.Issuer = nil })
+	wantProblem(t, do(s, "POST", "/api/v1/token", `{"username":"admin","password":"admin"}`, http.Header{"Content-Type": {"application/json"}}), http.StatusNotFound)
+}
+
+func TestTooManyAttemptsAre429(t *testing.T) {
+	s := newServer(t, func(c *api.Config) { c.TokenAttempts = api.TokenAttempts{PerUser: 2} })
+	try := func(user, password string) *httptest.ResponseRecorder {
+		return do(s, "POST", "/api/v1/token", "username="+user+"&password="+password, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
 	}
-	wantProblem(t, w, http.StatusForbidden)
+	for range 2 {
+		wantProblem(t, try("admin", "guess"), http.StatusUnauthorized)
+	}
+	w := try("admin", "admin") // the right password is no way around
+	wantProblem(t, w, http.StatusTooManyRequests)
+	if seconds, err := strconv.Atoi(w.Header().Get("Retry-After")); err != nil || seconds < 1 || seconds > 30 {
+		t.Errorf("Retry-After is %q", w.Header().Get("Retry-After"))
+	}
+	wantProblem(t, try("eve", "guess"), http.StatusUnauthorized)
 }
