@@ -23,7 +23,7 @@ func (s *Server) registerRoot() {
 	}, func(context.Context, *struct{}) (*rootAnswer, error) {
 		a := &rootAnswer{}
 		a.Body.Status, a.Body.Version = "ok", s.config.Version
-		a.Body.Message = "shop-connect is running; GET /openapi.json lists the endpoints"
+		a.Body.Message = "shop-connect is running; /docs shows the endpoints, /openapi.json describes them"
 		return a, nil
 	})
 	paths := s.huma.OpenAPI().Paths

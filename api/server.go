@@ -139,6 +139,7 @@ func New(c Config) (*Server, error) {
 	}
 	s.mux.HandleFunc("/", s.noRoute)
 	s.mux.HandleFunc("GET /openapi.json", s.serveOpenAPI)
+	s.registerDocs()
 	s.registerRoot()
 	s.registerHealth()
 	if c.Issuer != nil {

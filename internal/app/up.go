@@ -186,7 +186,7 @@ func (s *stack) export() error {
 func (s *stack) printTable() error {
 	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "%s\n\n", upproc.Ready)
-	fmt.Fprintf(table, "API\thttp://%s\tadmin / admin, on this machine only\n", s.vars[env.APIAddress])
+	fmt.Fprintf(table, "API\thttp://%s/docs\tadmin / admin, on this machine only\n", s.vars[env.APIAddress])
 	fmt.Fprintf(table, "Streams\thttp://%s\tuser %s, password in the data directory's env file\n", s.vars[env.StreamsAddress], streamsUser)
 	for _, server := range s.servers.List() {
 		fmt.Fprintf(table, "%s\t%s\t%s, process %d, data in %s\n", server.Name, server.Address, server.Engine, server.PID, server.Data)
