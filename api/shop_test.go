@@ -21,9 +21,10 @@ func TestMain(m *testing.M) { testservers.Main(m) }
 // shop is an API with its records in a database of its own.
 type shop struct {
 	*api.Server
-	t     *testing.T
-	store *store.Store
-	token string
+	t      *testing.T
+	config api.Shop
+	store  *store.Store
+	token  string
 }
 
 func newShop(t *testing.T) *shop {
@@ -42,7 +43,8 @@ func newShop(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Server = newServer(t, func(c *api.Config) { c.Shop = &api.Shop{Store: s.store, Contracts: contracts, Timezone: berlin} })
+	s.config = api.Shop{Store: s.store, Contracts: contracts, Timezone: berlin}
+	s.Server = newServer(t, func(c *api.Config) { c.Shop = &s.config })
 	s.allow(auth.ScopeRead, auth.ScopeWrite)
 	return s
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/api"
+	"github.com/shop-connect/shop-connect/internal/analytics"
 	"github.com/shop-connect/shop-connect/internal/auth"
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/env"
@@ -30,7 +31,7 @@ type backends struct {
 const defaultContractsDir = "pipelines/contracts"
 
 func openBackends(vars map[string]string) (*backends, error) {
-	if err := env.Require(vars, env.PostgresDSN, env.KafkaBrokers); err != nil {
+	if err := env.Require(vars, env.PostgresDSN, env.KafkaBrokers, env.ClickHouseDSN); err != nil {
 		return nil, err
 	}
 	shop, err := openShop(vars)
@@ -62,7 +63,11 @@ func openShop(vars map[string]string) (*api.Shop, error) {
 	if err != nil {
 		err = fmt.Errorf("reading %s: %w", env.ContractsDir, err)
 	}
-	return &api.Shop{Contracts: contracts, Timezone: zone}, errors.Join(zoneErr, err)
+	warehouse, warehouseErr := analytics.Open(vars[env.ClickHouseDSN])
+	if warehouseErr != nil {
+		warehouseErr = fmt.Errorf("reading %s: %w", env.ClickHouseDSN, warehouseErr)
+	}
+	return &api.Shop{Contracts: contracts, Analytics: warehouse, Timezone: zone}, errors.Join(zoneErr, err, warehouseErr)
 }
 
 // serve adds to the API what comes from the backends.
@@ -73,6 +78,7 @@ func (b *backends) serve(config *api.Config) {
 }
 
 func (b *backends) close() {
+	_ = b.shop.Analytics.Close() // it only reads
 	b.store.Close()
 	b.kafka.Close()
 }
