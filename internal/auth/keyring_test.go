@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -186,9 +187,7 @@ func TestKeysThatDoNotFitAreNotUsed(t *testing.T) {
 	fit, token := edKey(t, "fit")
 	other := func(change authtest.Key) authtest.Key {
 		k, _ := edKey(t, "unfit")
-		for name, value := range change {
-			k[name] = value
-		}
+		maps.Copy(k, change)
 		return k
 	}
 	file := filepath.Join(t.TempDir(), "keys.json")

@@ -77,7 +77,7 @@ func (l *Logins) Scopes(ctx context.Context, name, password string) ([]string, e
 
 // stored returns a user with its hash; an unknown one is nil, with a hash that no password is let in by.
 func (l *Logins) stored(ctx context.Context, name string) (*store.User, passwordHash, error) {
-	if checkName(name) != nil {
+	if !isName(name) {
 		return nil, l.nobody(), nil
 	}
 	user, err := l.find(ctx, name)
@@ -94,9 +94,15 @@ func (l *Logins) stored(ctx context.Context, name string) (*store.User, password
 	return &user, hash, nil
 }
 
-func checkName(name string) error {
+// isName tells names that users can have from what PostgreSQL, logs or people would trip over.
+func isName(name string) bool {
 	unprintable := func(r rune) bool { return !unicode.IsPrint(r) }
-	if name == "" || len(name) > maxNameBytes || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) || strings.TrimSpace(name) != name {
+	return name != "" && len(name) <= maxNameBytes && utf8.ValidString(name) &&
+		!strings.ContainsFunc(name, unprintable) && strings.TrimSpace(name) == name
+}
+
+func checkName(name string) error {
+	if !isName(name) {
 		return fmt.Errorf("user name %.20q: must be 1 to %d printable bytes, without space around", name, maxNameBytes)
 	}
 	return nil

@@ -56,7 +56,7 @@ func TestLoginIsRefusedAlikeWhateverIsWrong(t *testing.T) {
 		"SQL for a name":  {"' OR name = 'ann", password},
 		"other case name": {"Ann", password},
 	} {
-		if scopes, err := logins.Scopes(t.Context(), given[0], given[1]); err != auth.ErrLogin || scopes != nil {
+		if scopes, err := logins.Scopes(t.Context(), given[0], given[1]); !errors.Is(err, auth.ErrLogin) || scopes != nil {
 			t.Errorf("%s: %v, %v", name, scopes, err)
 		}
 	}

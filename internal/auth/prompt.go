@@ -27,9 +27,9 @@ func askPassword(in io.Reader, out io.Writer) (string, error) {
 func promptPassword(terminal int, out io.Writer) (string, error) {
 	var answers [2]string
 	for i, question := range []string{"Password: ", "Once more: "} {
-		fmt.Fprint(out, question)
+		_, _ = fmt.Fprint(out, question)
 		answer, err := term.ReadPassword(terminal)
-		fmt.Fprintln(out)
+		_, _ = fmt.Fprintln(out) // the one that was typed is not shown
 		if err != nil {
 			return "", fmt.Errorf("reading password: %w", err)
 		}
