@@ -9,16 +9,10 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"sync"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 )
-
-// rememberedAttempts bounds the memory of the limits, to as many users and as many addresses. Whoever
-// is forgotten has not tried for longer than all the others.
-const rememberedAttempts = 1 << 16
 
 // TokenAttempts is how often a minute somebody may try to trade a password for a token.
 type TokenAttempts struct {
@@ -30,7 +24,7 @@ type TokenAttempts struct {
 
 // The attempts a minute where nothing else is said.
 const (
-	defaultAttemptsPerUser    = 10
+	defaultAttemptsPerUser    = 20
 	defaultAttemptsPerAddress = 60
 )
 
@@ -43,47 +37,31 @@ func (c TokenAttempts) check() error {
 
 // attempts limits how fast passwords can be guessed.
 type attempts struct {
-	users, addresses attemptLimit
+	users, addresses *buckets
 }
 
 func newAttempts(c TokenAttempts) *attempts {
-	return &attempts{users: newAttemptLimit(cmp.Or(c.PerUser, defaultAttemptsPerUser)), addresses: newAttemptLimit(cmp.Or(c.PerAddress, defaultAttemptsPerAddress))}
+	return &attempts{
+		users:     perMinute(cmp.Or(c.PerUser, defaultAttemptsPerUser)),
+		addresses: perMinute(cmp.Or(c.PerAddress, defaultAttemptsPerAddress)),
+	}
 }
 
 // take counts an attempt, and returns how long to wait where it is one too many. An address that is at
 // its limit cannot use up the attempts of a user.
 func (a *attempts) take(user, address string, now time.Time) time.Duration {
-	if wait := a.addresses.take(address, now); wait > 0 {
+	if wait := takeOne(a.addresses.of(address), now); wait > 0 {
 		return wait
 	}
 	name := sha256.Sum256([]byte(user)) // names can be long
-	return a.users.take(string(name[:]), now)
+	return takeOne(a.users.of(string(name[:])), now)
 }
 
-// attemptLimit is one limit for each of many keys.
-type attemptLimit struct {
-	perMinute int
-	mu        *sync.Mutex // two first attempts at once must meet one limiter
-	byKey     *lru.Cache[string, *rate.Limiter]
-}
+func perMinute(n int) *buckets { return newBuckets(rate.Limit(float64(n)/time.Minute.Seconds()), n) }
 
-func newAttemptLimit(perMinute int) attemptLimit {
-	byKey, err := lru.New[string, *rate.Limiter](rememberedAttempts)
-	if err != nil {
-		panic(err) // for a size that is not above 0
-	}
-	return attemptLimit{perMinute: perMinute, mu: &sync.Mutex{}, byKey: byKey}
-}
-
-func (l attemptLimit) take(key string, now time.Time) time.Duration {
-	l.mu.Lock()
-	limiter, known := l.byKey.Get(key)
-	if !known {
-		limiter = rate.NewLimiter(rate.Limit(float64(l.perMinute)/time.Minute.Seconds()), l.perMinute)
-		l.byKey.Add(key, limiter)
-	}
-	l.mu.Unlock()
-	attempt := limiter.ReserveN(now, 1)
+// takeOne takes one from a bucket, or returns how long until there is one.
+func takeOne(bucket *rate.Limiter, now time.Time) time.Duration {
+	attempt := bucket.ReserveN(now, 1)
 	wait := attempt.DelayFrom(now)
 	if wait > 0 {
 		attempt.CancelAt(now)

@@ -43,10 +43,10 @@ func TestAttemptsAreLimitedPerUserAndPerAddress(t *testing.T) {
 
 func TestRememberedAttemptsAreBounded(t *testing.T) {
 	a, now := newAttempts(TokenAttempts{}), time.Now()
-	for i := range rememberedAttempts + 100 {
+	for i := range maxBuckets + 100 {
 		a.take(fmt.Sprint(i), fmt.Sprint(i), now)
 	}
-	if users, addresses := a.users.byKey.Len(), a.addresses.byKey.Len(); users != rememberedAttempts || addresses != rememberedAttempts {
+	if users, addresses := a.users.byKey.Len(), a.addresses.byKey.Len(); users != maxBuckets || addresses != maxBuckets {
 		t.Errorf("%d users and %d addresses are remembered", users, addresses)
 	}
 }

@@ -7,20 +7,14 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 )
 
 // DefaultMaxConcurrentRequests bounds the memory of requests in hand.
 const DefaultMaxConcurrentRequests = 1024
-
-// rememberedClients bounds the memory of the limits. Whoever is forgotten has asked for nothing for
-// longer than all the others.
-const rememberedClients = 1 << 16
 
 // RateLimit is how fast one client may ask; the zero value lets everybody.
 type RateLimit struct {
@@ -43,8 +37,7 @@ func (l RateLimit) check() error {
 type clientLimits struct {
 	limit   RateLimit
 	policy  []string
-	mu      sync.Mutex // two first requests at once must meet one bucket
-	clients *lru.Cache[string, *rate.Limiter]
+	clients *buckets
 }
 
 // newClientLimits returns nil where there is no limit.
@@ -52,13 +45,9 @@ func newClientLimits(limit RateLimit) *clientLimits {
 	if limit.PerSecond == 0 {
 		return nil
 	}
-	clients, err := lru.New[string, *rate.Limiter](rememberedClients)
-	if err != nil {
-		panic(err) // for a size that is not above 0
-	}
 	window := max(int(math.Ceil(float64(limit.Burst)/limit.PerSecond)), 1)
 	return &clientLimits{
-		limit: limit, clients: clients,
+		limit: limit, clients: newBuckets(rate.Limit(limit.PerSecond), limit.Burst),
 		policy: []string{fmt.Sprintf(`"default";q=%d;w=%d`, limit.Burst, window)},
 	}
 }
@@ -66,7 +55,7 @@ func newClientLimits(limit RateLimit) *clientLimits {
 // take counts a request, and says in its answer how many more are left. A request beyond is answered,
 // and ok is false.
 func (l *clientLimits) take(w http.ResponseWriter, client string, now time.Time) (ok bool) {
-	bucket := l.bucket(client)
+	bucket := l.clients.of(client)
 	ok = bucket.AllowN(now, 1)
 	left := bucket.TokensAt(now)
 	// when there is one more
@@ -78,17 +67,6 @@ func (l *clientLimits) take(w http.ResponseWriter, client string, now time.Time)
 		WriteProblem(w, NewProblem(http.StatusTooManyRequests, "too many requests; send it again in "+wait+" s").WithHeader("Retry-After", wait))
 	}
 	return ok
-}
-
-func (l *clientLimits) bucket(client string) *rate.Limiter {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	bucket, known := l.clients.Get(client)
-	if !known {
-		bucket = rate.NewLimiter(rate.Limit(l.limit.PerSecond), l.limit.Burst)
-		l.clients.Add(client, bucket)
-	}
-	return bucket
 }
 
 // client is whose requests are counted together: those of one subject, wherever they come from, and of
