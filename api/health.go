@@ -1,8 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,7 +25,7 @@ const (
 
 // health runs the checks, at most once per interval whoever asks.
 type health struct {
-	checks map[string]func(ctx context.Context) error
+	checks map[string]Check
 
 	mu   sync.Mutex
 	last healthAnswer
@@ -58,30 +62,64 @@ func (h *health) check(ctx context.Context) *healthAnswer {
 }
 
 func (h *health) run(ctx context.Context) healthAnswer {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	type outcome struct {
-		name string
-		err  error
-	}
-	outcomes := make(chan outcome, len(h.checks))
-	for name, check := range h.checks {
-		go func() { outcomes <- outcome{name, check(ctx)} }()
-	}
-	answer := healthAnswer{Status: http.StatusOK, Body: map[string]string{"status": "healthy"}}
-	for name := range h.checks {
-		answer.Body[name] = "unreachable" // until it says otherwise
-	}
-	for range h.checks {
-		select {
-		case o := <-outcomes:
-			if o.err == nil {
-				answer.Body[o.name] = "connected"
-				continue
-			}
-		case <-ctx.Done():
+	answer := healthAnswer{Status: http.StatusOK, Body: map[string]string{"status": statusHealthy}}
+	for _, found := range ask(ctx, h.checks) {
+		answer.Body[found.name] = found.state()
+		if found.err != nil {
+			answer.Status, answer.Body["status"] = http.StatusServiceUnavailable, statusUnhealthy
 		}
-		answer.Status, answer.Body["status"] = http.StatusServiceUnavailable, "unhealthy"
 	}
 	return answer
+}
+
+// Check asks one thing that the API or its streams depend on. It must honour its context.
+type Check = func(ctx context.Context) error
+
+const (
+	statusHealthy   = "healthy"
+	statusDegraded  = "degraded"
+	statusUnhealthy = "unhealthy"
+)
+
+var errNoAnswer = errors.New("no answer in time")
+
+// outcome is what a check found.
+type outcome struct {
+	name string
+	took time.Duration
+	err  error
+}
+
+func (o outcome) state() string {
+	if o.err != nil {
+		return "unreachable"
+	}
+	return "connected"
+}
+
+// ask runs checks at once and returns what they found, by name, within checkTimeout even where one does
+// not honour its context.
+func ask(ctx context.Context, checks map[string]Check) []outcome {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	answers := make(chan outcome, len(checks))
+	found := make(map[string]outcome, len(checks))
+	for name, check := range checks {
+		found[name] = outcome{name, checkTimeout, errNoAnswer} // until it says otherwise
+		go func() {
+			begun := time.Now()
+			err := check(ctx)
+			answers <- outcome{name, time.Since(begun), err}
+		}()
+	}
+	for range checks {
+		select {
+		case o := <-answers:
+			found[o.name] = o
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b outcome) int { return cmp.Compare(a.name, b.name) })
 }

@@ -107,7 +107,7 @@ func (s *Server) documentLimits(doc *huma.OpenAPI) {
 // admit answers a request that comes while too many others are in hand, or too soon after others of its
 // client, and returns false. How the API is may be asked at any time.
 func (s *Server) admit(w *response, r *http.Request, inFlight int64) bool {
-	if r.URL.Path == healthPath {
+	if r.URL.Path == healthPath || r.URL.Path == healthDetailPath {
 		return true
 	}
 	if inFlight > int64(s.config.MaxConcurrentRequests) {

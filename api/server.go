@@ -60,8 +60,12 @@ type Config struct {
 	TokenAttempts TokenAttempts
 	// DemoUser lets admin in with password admin. For `up` and `demo` alone: Address must be loopback.
 	DemoUser bool
-	// Checks are run by GET /health, by the name that it shows. They must honour their context.
-	Checks map[string]func(ctx context.Context) error
+	// Checks are run by GET /health, by the name that it shows.
+	Checks map[string]Check
+	// StreamChecks are of what only streams depend on; GET /api/v1/health runs them too.
+	StreamChecks map[string]Check
+	// Lag says how far each stream is behind.
+	Lag func(ctx context.Context) ([]StreamLag, error)
 	// Runs finds a batch run in the ledger. Without it there is no GET /api/v1/runs/{id}.
 	Runs func(ctx context.Context, id string) (store.Run, error)
 	// Shop serves products, customers and sellers. Without it there are no endpoints for them.
@@ -101,6 +105,8 @@ type Server struct {
 	limits   *clientLimits // nil without a limit
 	inFlight atomic.Int64
 
+	detailedHealth detailedHealth
+
 	mu       sync.Mutex
 	listener net.Listener
 }
@@ -127,6 +133,7 @@ func New(c Config) (*Server, error) {
 	s.observer, s.limits = newObserver(c.AccessLog, c.Metrics), newClientLimits(c.RateLimit)
 	s.routes.byPattern = map[string]*route{}
 	s.health.checks = c.Checks
+	s.detailedHealth.failing = map[string]bool{}
 	s.attempts = newAttempts(c.TokenAttempts)
 	s.http = &http.Server{
 		Handler:           s.handler(),
@@ -142,6 +149,7 @@ func New(c Config) (*Server, error) {
 	s.registerDocs()
 	s.registerRoot()
 	s.registerHealth()
+	s.registerHealthDetail()
 	if c.Issuer != nil {
 		s.registerToken()
 	}

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/minio/minio-go/v7"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/api"
@@ -24,17 +27,27 @@ const connectTimeout = 30 * time.Second
 type backends struct {
 	store *store.Store
 	kafka *kgo.Client
+	lake  *minio.Client
 	shop  *api.Shop
 }
 
 // defaultContractsDir is where YAML looks too.
 const defaultContractsDir = "pipelines/contracts"
 
+// needed are the variables that say where the backends are.
+var needed = []string{
+	env.PostgresDSN, env.KafkaBrokers, env.ClickHouseDSN, env.S3Endpoint, env.S3Region, env.S3AccessKey, env.S3SecretKey,
+}
+
 func openBackends(vars map[string]string) (*backends, error) {
-	if err := env.Require(vars, env.PostgresDSN, env.KafkaBrokers, env.ClickHouseDSN); err != nil {
+	if err := env.Require(vars, needed...); err != nil {
 		return nil, err
 	}
 	shop, err := openShop(vars)
+	if err != nil {
+		return nil, err
+	}
+	lake, err := openObjects(vars)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +63,7 @@ func openBackends(vars map[string]string) (*backends, error) {
 		return nil, err
 	}
 	shop.Store = ledger
-	return &backends{store: ledger, kafka: kafka, shop: shop}, nil
+	return &backends{store: ledger, kafka: kafka, lake: lake, shop: shop}, nil
 }
 
 // openShop reads what is valid in this shop.
@@ -74,7 +87,9 @@ func openShop(vars map[string]string) (*api.Shop, error) {
 func (b *backends) serve(config *api.Config) {
 	config.Runs, config.Shop = b.store.Run, b.shop
 	config.Users = auth.NewLogins(b.store.User).Scopes
-	config.Checks = map[string]func(context.Context) error{"database": b.store.Ping, "kafka": b.kafka.Ping}
+	config.Checks = map[string]api.Check{"database": b.store.Ping, "kafka": b.kafka.Ping}
+	config.StreamChecks = map[string]api.Check{"clickhouse": b.shop.Analytics.Ping, "s3": pingObjects(b.lake)}
+	config.Lag = lagOf(b.kafka, slices.Collect(maps.Keys(b.shop.Contracts)))
 }
 
 func (b *backends) close() {
