@@ -70,10 +70,13 @@ func scanPurchase(row pgx.Row) (p Purchase, err error) {
 // Sell makes a purchase: its row, its event and the lower stock are committed together. A sale that
 // repeats an earlier one returns that and sells nothing.
 func (s *Store) Sell(ctx context.Context, sale Sale) (sold Purchase, err error) {
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-		sold, err = sell(ctx, tx, sale)
-		return err
-	})
+	// what made it wait, and is gone now that it looks, was deleted in between: try again
+	for again := true; again; again = errors.Is(err, pgx.ErrNoRows) {
+		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
+			sold, err = sell(ctx, tx, sale)
+			return err
+		})
+	}
 	if err != nil {
 		return Purchase{}, fmt.Errorf("selling product %q: %w", sale.ProductID, err)
 	}

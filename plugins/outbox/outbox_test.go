@@ -84,8 +84,8 @@ func committed(t *testing.T, st *store.Store, keys ...string) {
 	commit(t, tx)
 }
 
-// read returns the keys of the next batch, reading again where the connection was lost.
-func read(t *testing.T, in *input) ([]string, service.AckFunc) {
+// next returns the next batch, reading again where the connection was lost.
+func next(t *testing.T, in *input) (service.MessageBatch, service.AckFunc) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -97,12 +97,43 @@ func read(t *testing.T, in *input) ([]string, service.AckFunc) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var keys []string
-		for _, msg := range batch {
-			key, _ := msg.MetaGet(MetaKey)
-			keys = append(keys, key)
+		return batch, ack
+	}
+}
+
+// read returns the keys of the next batch.
+func read(t *testing.T, in *input) (keys []string, ack service.AckFunc) {
+	t.Helper()
+	batch, ack := next(t, in)
+	for _, msg := range batch {
+		key, _ := msg.MetaGet(MetaKey)
+		keys = append(keys, key)
+	}
+	return keys, ack
+}
+
+// readBatch returns the payloads of the next batch.
+func readBatch(t *testing.T, in *input) (payloads [][]byte, ack service.AckFunc) {
+	t.Helper()
+	batch, ack := next(t, in)
+	for _, msg := range batch {
+		payload, err := msg.AsBytes()
+		if err != nil {
+			t.Fatal(err)
 		}
-		return keys, ack
+		payloads = append(payloads, payload)
+	}
+	return payloads, ack
+}
+
+// terminate ends the connection of whoever holds the outbox.
+func terminate(t *testing.T, st *store.Store) {
+	t.Helper()
+	const lockOutbox = 0x6f7574
+	if _, err := st.Pool().Exec(t.Context(), `
+		SELECT pg_terminate_backend(pid) FROM pg_locks
+		WHERE locktype = 'advisory' AND classid = $1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, lockOutbox); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -236,10 +267,7 @@ func TestI1EventsComeAgainWhenTheConnectionEndsBeforeTheAnswer(t *testing.T) {
 	in := connected(t, dsn)
 	keys, ack := read(t, in)
 	wantKeys(t, keys, "a", "b")
-	if _, err := st.Pool().Exec(t.Context(), `
-		SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, 0x6f7574); err != nil {
-		t.Fatal(err)
-	}
+	terminate(t, st)
 	if err := ack(t.Context(), nil); err == nil {
 		t.Fatal("events are taken out by who has lost the lock")
 	}
@@ -286,9 +314,8 @@ func TestNothingIsSetAsideWhileKafkaIsAway(t *testing.T) {
 	in := connected(t, dsn)
 	for range 9 {
 		_, ack := read(t, in)
-		in.relay.pause = 0
 		answer(t, ack, errors.New("Kafka is away"))
-		in.relay.pause = 0
+		in.relay.hurry()
 	}
 	taken := map[string]bool{}
 	for len(taken) < 3 {
