@@ -27,7 +27,7 @@ func guarded(t testing.TB, x *authtest.Target) *api.Server {
 }
 
 func visit(s http.Handler, target string, authorization ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest("GET", target, nil)
+	r := httptest.NewRequest(http.MethodGet, target, nil)
 	r.Header["Authorization"] = authorization
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)

@@ -34,7 +34,7 @@ func TestTokenForTheDemoUser(t *testing.T) {
 		if answer.TokenType != "bearer" || answer.ExpiresIn != 1800 || w.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %s", kind, w.Body)
 		}
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Authorization", "bearer "+answer.AccessToken)
 		claims, ok := s.Authorize(httptest.NewRecorder(), r, []string{auth.ScopeAdmin})
 		if !ok || claims.Subject != "admin" {

@@ -118,7 +118,10 @@ func (v *Verifier) LoadKeys(ctx context.Context) error {
 	if v.keys.source == nil {
 		return nil
 	}
-	return v.keys.refresh(ctx)
+	if err := v.keys.refresh(ctx); err != nil {
+		return fmt.Errorf("loading jwt.jwks, which must be there at start: %w", err)
+	}
+	return nil
 }
 
 // FollowKeys keeps the identity provider's keys up to date until the context ends.
