@@ -98,10 +98,9 @@ type Server struct {
 	routes routes
 	health health
 
-	attempts *attempts
 	openAPI  openAPICache
-
 	observer observer
+	attempts *attempts
 	limits   *clientLimits // nil without a limit
 	inFlight atomic.Int64
 
