@@ -44,7 +44,7 @@ func (s *Server) handler() http.Handler {
 		if r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBodyBytes)
 		}
-		s.mux.ServeHTTP(tracked, r)
+		s.answer(tracked, r)
 	})
 }
 

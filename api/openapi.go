@@ -66,6 +66,7 @@ func (s *Server) document() ([]byte, error) {
 			doc.AddOperation(op) // the same path and method again: the later one stays
 		}
 		s.documentLimits(doc)
+		s.documentIdempotency(doc)
 		text, err := json.Marshal(doc)
 		if err != nil {
 			return nil, err

@@ -78,6 +78,8 @@ type Config struct {
 	MaxConcurrentRequests int
 	// RateLimit is how fast one client may ask.
 	RateLimit RateLimit
+	// Idempotency remembers answers by Idempotency-Key; nil ignores such keys.
+	Idempotency Idempotency
 	// AllowedOrigins are those whose scripts may use the API from a browser.
 	AllowedOrigins []string
 	// AccessLog gets a line for each request; nil for none.

@@ -87,6 +87,7 @@ func openShop(vars map[string]string) (*api.Shop, error) {
 func (b *backends) serve(config *api.Config) {
 	config.Runs, config.Shop = b.store.Run, b.shop
 	config.Users = auth.NewLogins(b.store.User).Scopes
+	config.Idempotency = b.store
 	config.Checks = map[string]api.Check{"database": b.store.Ping, "kafka": b.kafka.Ping}
 	config.StreamChecks = map[string]api.Check{"clickhouse": b.shop.Analytics.Ping, "s3": pingObjects(b.lake)}
 	config.Lag = lagOf(b.kafka, slices.Collect(maps.Keys(b.shop.Contracts)))
