@@ -12,11 +12,13 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/pure/extended"
 	_ "github.com/redpanda-data/connect/v4/public/components/sql/base"
 
+	"github.com/redpanda-data/benthos/v4/public/bloblang"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	// Our own.
 	_ "github.com/shop-connect/shop-connect/plugins/batchrun"
 	_ "github.com/shop-connect/shop-connect/plugins/clickhousesink"
+	_ "github.com/shop-connect/shop-connect/plugins/contractcheck"
 	_ "github.com/shop-connect/shop-connect/plugins/icebergsink"
 	_ "github.com/shop-connect/shop-connect/plugins/jwthttp"
 	_ "github.com/shop-connect/shop-connect/plugins/outbox"
@@ -25,11 +27,18 @@ import (
 	_ "github.com/shop-connect/shop-connect/plugins/topiclookup"
 )
 
-// executing lists the components that run programs, or write files from which programs run. Whoever
+// unsafe lists the components that run programs, end this one, or reach files of this machine. Whoever
 // may post a stream would own the machine through them.
-var executing = []string{"command", "subprocess", "file", "socket_server", "dynamic"}
+var unsafe = []string{
+	"awk", "command", "crash", "csv", "dynamic", "file", "parquet", "socket", "socket_server", "subprocess",
+}
 
-// Environment holds the components that streams may use.
+// unsafeFunctions lists what mappings could read files and secrets with.
+var unsafeFunctions = []string{"file", "file_rel", "env"}
+
+// Environment holds the components and functions that streams may use.
 func Environment() *service.Environment {
-	return service.GlobalEnvironment().Without(executing...)
+	environment := service.GlobalEnvironment().Without(unsafe...)
+	environment.UseBloblangEnvironment(bloblang.GlobalEnvironment().WithoutFunctions(unsafeFunctions...))
+	return environment
 }

@@ -123,6 +123,9 @@ func TestComponentsThatExecuteAreNotThere(t *testing.T) {
 	for _, yaml := range []string{
 		"pipeline: {processors: [{command: {name: id}}]}", "pipeline: {processors: [{subprocess: {name: id}}]}",
 		"input: {subprocess: {name: id}}", "output: {subprocess: {name: id}}", "output: {file: {path: owned}}",
+		"pipeline: {processors: [{awk: {codec: none, program: 'BEGIN { system(\"id\") }'}}]}", "pipeline: {processors: [{crash: x}]}",
+		"input: {csv: {paths: [/etc/passwd]}}", "input: {parquet: {paths: [a]}}", "input: {socket: {network: unix, address: a}}",
+		"pipeline: {processors: [{mapping: 'root = file(\"/etc/passwd\")'}]}", "pipeline: {processors: [{mapping: 'root = env(\"JWT_SECRET\")'}]}",
 	} {
 		if err := Environment().NewStreamBuilder().SetYAML(yaml); err == nil {
 			t.Errorf("%s is accepted", yaml)

@@ -32,7 +32,7 @@ const (
 	flagAPI       = "port-api"
 	loopback      = "127.0.0.1"
 	streamsUser   = "shop"
-	readyTimeout  = time.Minute
+	readyTimeout  = 20 * time.Second
 )
 
 func upCommand(p *program) *cli.Command {
@@ -72,6 +72,9 @@ func (s *stack) run(c *cli.Context) error {
 	dir, err := filepath.Abs(c.String(flagPipelines))
 	if err != nil {
 		return fmt.Errorf("locating pipelines: %w", err)
+	}
+	if err := checkTimezone(os.Getenv("SHOP_TIMEZONE")); err != nil {
+		return err
 	}
 	streams, api, err := ownAddresses(c)
 	if err != nil {
@@ -120,6 +123,7 @@ func (s *stack) serve(ctx context.Context, dataDir, dir, streams, api string) er
 		go func() {
 			select {
 			case <-s.servers.Done():
+				s.log.Error("stopping: " + s.servers.Err().Error())
 				stopSelf()
 			case <-ctx.Done():
 			}
@@ -142,13 +146,14 @@ func (s *stack) serve(ctx context.Context, dataDir, dir, streams, api string) er
 // stopSelf ends the streams the way Ctrl-C does: Connect finishes what it has in hand on a signal only.
 func stopSelf() { _ = syscall.Kill(syscall.Getpid(), syscall.SIGTERM) }
 
-// startPipelines returns once every component of every stream is connected.
+// startPipelines returns once every component of every stream is connected, or says which is not: one
+// stream that waits for its bucket is no reason to take the others down.
 func (s *stack) startPipelines(ctx context.Context, pipelines *pipelines) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
 	if err := pipelines.apply(ctx); err != nil {
 		return err
 	}
+	waited, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -158,7 +163,10 @@ func (s *stack) startPipelines(ctx context.Context, pipelines *pipelines) error 
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for the streams to connect: %w", err)
+			return ctx.Err()
+		case <-waited.Done():
+			s.log.Error("some streams are not connected yet, they go on trying: " + err.Error())
+			return s.printTable()
 		case <-ticker.C:
 		}
 	}
@@ -195,6 +203,14 @@ func (s *stack) printTable() error {
 	return table.Flush()
 }
 
+// checkTimezone refuses what would cut days differently on another machine, or nowhere.
+func checkTimezone(name string) error {
+	if _, err := time.LoadLocation(name); err != nil || name == "Local" {
+		return fmt.Errorf("SHOP_TIMEZONE %q is not a time zone: use a name such as Europe/Berlin, or UTC", name)
+	}
+	return nil
+}
+
 // ownAddresses checks the ports of this process before anything starts.
 func ownAddresses(c *cli.Context) (streams, api string, err error) {
 	var faults []error
@@ -204,10 +220,17 @@ func ownAddresses(c *cli.Context) (streams, api string, err error) {
 			listener.Close()
 		}
 	}()
+	if port := c.Int(flagAPI); port != 0 && port == c.Int(flagStreams) {
+		return "", "", fmt.Errorf("--%s and --%s name the same port %d", flagAPI, flagStreams, port)
+	}
 	reserve := func(what, flag string) string {
 		listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(c.Int(flag))))
-		if err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
 			faults = append(faults, fmt.Errorf("port %d for %s is taken: stop what uses it, or choose another with --%s", c.Int(flag), what, flag))
+			return ""
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("opening port %d for %s: %w; choose another with --%s", c.Int(flag), what, err, flag))
 			return ""
 		}
 		held = append(held, listener)

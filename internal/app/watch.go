@@ -10,10 +10,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/shop-connect/shop-connect/internal/contract"
 )
 
 const (
@@ -32,16 +35,26 @@ type pipelines struct {
 
 	// seen holds what was last tried of each stream, running what runs.
 	seen, running map[string]source
+	// told holds the fault last reported of each stream, so that it is said once.
+	told map[string]string
 }
 
 // source is a pipeline's file with the contracts it names: a change of either changes the stream.
-type source struct{ yaml, contracts string }
+type source struct {
+	yaml, contracts string
+	// fault is why the file, or a contract it names, cannot be used.
+	fault error
+}
+
+func (s source) equal(other source) bool {
+	return s.yaml == other.yaml && s.contracts == other.contracts
+}
 
 func newPipelines(dir string, streams streamsAPI, env *service.Environment, log *slog.Logger) *pipelines {
 	return &pipelines{
 		dir: dir, streams: streams, log: log,
 		linter: env.CoreConfigSchema("", "").NewStreamConfigLinter(),
-		seen:   map[string]source{}, running: map[string]source{},
+		seen:   map[string]source{}, running: map[string]source{}, told: map[string]string{},
 	}
 }
 
@@ -56,6 +69,10 @@ func (p *pipelines) check() error {
 	}
 	var faults []error
 	for id, file := range files {
+		if file.fault != nil {
+			faults = append(faults, file.fault)
+			continue
+		}
 		faults = append(faults, p.lint(id, file))
 	}
 	return errors.Join(faults...)
@@ -77,43 +94,69 @@ func (p *pipelines) watch(ctx context.Context) {
 	}
 }
 
-// apply brings the streams up to date with the files, each one as far as it goes.
+// apply brings the streams up to date with the files, each one as far as it goes. A fault is returned
+// once, not at every look.
 func (p *pipelines) apply(ctx context.Context) error {
 	files, err := p.read()
 	if err != nil {
-		return err
+		return p.news("", err)
 	}
-	var faults []error
+	faults := []error{p.news("", nil)}
 	for id, file := range files {
-		if p.seen[id] == file {
+		if file.fault == nil && p.seen[id].equal(file) {
 			continue
 		}
+		err := p.replace(ctx, id, file)
 		p.seen[id] = file
-		faults = append(faults, p.replace(ctx, id, file))
+		faults = append(faults, p.news(id, err))
 	}
 	for id := range p.seen {
 		if _, kept := files[id]; kept {
 			continue
 		}
-		if err := p.streams.remove(ctx, id); err != nil {
-			faults = append(faults, err)
-			continue
+		if _, runs := p.running[id]; runs {
+			if err := p.streams.remove(ctx, id); err != nil {
+				faults = append(faults, p.news(id, err))
+				continue
+			}
+			p.log.Info("pipeline " + id + " stopped: its file is gone")
 		}
-		p.log.Info("pipeline " + id + " stopped: its file is gone")
 		delete(p.seen, id)
 		delete(p.running, id)
+		delete(p.told, id)
 	}
 	return errors.Join(faults...)
 }
 
-// replace starts or replaces a stream. Connect removes the old stream before it constructs the new
-// one, so a failure brings the old one back.
+// news returns a fault unless it was the last one told of this stream.
+func (p *pipelines) news(id string, fault error) error {
+	if fault == nil {
+		delete(p.told, id)
+		return nil
+	}
+	if p.told[id] == fault.Error() {
+		return nil
+	}
+	p.told[id] = fault.Error()
+	return fault
+}
+
+// replace starts or replaces a stream. Whatever can be known to be wrong is found before the stream that
+// runs is touched: Connect removes it before it constructs the new one. Should that fail all the same,
+// the old one is brought back.
 func (p *pipelines) replace(ctx context.Context, id string, file source) error {
+	if file.fault != nil {
+		return file.fault
+	}
 	if err := p.lint(id, file); err != nil {
 		return err
 	}
 	old, replaces := p.running[id]
 	err := p.streams.put(ctx, id, file.yaml, replaces)
+	if replaces && errors.Is(err, errNoStream) {
+		// somebody has removed it over the REST API
+		err = p.streams.put(ctx, id, file.yaml, false)
+	}
 	if err == nil {
 		p.running[id] = file
 		if replaces {
@@ -145,6 +188,9 @@ func (p *pipelines) lint(id string, file source) error {
 
 func (p *pipelines) path(id string) string { return filepath.Join(p.dir, id+".yaml") }
 
+// streamID is what a file must be called to be a stream; hidden files are those of editors.
+var streamID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`)
+
 // read returns every pipeline of the folder by its stream's id.
 func (p *pipelines) read() (map[string]source, error) {
 	paths, err := filepath.Glob(filepath.Join(p.dir, "*.yaml"))
@@ -157,44 +203,58 @@ func (p *pipelines) read() (map[string]source, error) {
 	}
 	files := make(map[string]source, len(paths))
 	for _, path := range paths {
-		if strings.HasSuffix(path, testSuffix) {
+		id := strings.TrimSuffix(filepath.Base(path), ".yaml")
+		if strings.HasSuffix(path, testSuffix) || strings.HasPrefix(id, ".") {
 			continue
 		}
-		content, err := os.ReadFile(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // renamed away between two calls
+		if file, found := readSource(id, path, contracts); found {
+			files[id] = file
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading pipeline: %w", err)
-		}
-		named, err := namedContracts(content, contracts)
-		if err != nil {
-			return nil, err
-		}
-		files[strings.TrimSuffix(filepath.Base(path), ".yaml")] = source{string(content), named}
 	}
 	return files, nil
 }
 
-func namedContracts(pipeline []byte, contracts []string) (string, error) {
-	var named strings.Builder
+// readSource reads a pipeline and the contracts it names; found is false for a file that is renamed away
+// in this moment.
+func readSource(id, path string, contracts []string) (file source, found bool) {
+	if !streamID.MatchString(id) {
+		return source{fault: fmt.Errorf("%s: name it with letters, digits, _ and - only", path)}, true
+	}
+	content, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return source{}, false
+	}
+	if err != nil {
+		return source{fault: fmt.Errorf("reading pipeline: %w", err)}, true
+	}
+	file.yaml = string(content)
+	if !strings.Contains(file.yaml, "input:") {
+		// a file being written, or none of ours: Connect would read standard input
+		file.fault = fmt.Errorf("%s: it has no input", path)
+	}
 	for _, path := range contracts {
-		if !bytes.Contains(pipeline, []byte("/"+filepath.Base(path))) {
+		if !bytes.Contains(content, []byte("/"+filepath.Base(path))) {
 			continue
 		}
 		text, err := os.ReadFile(path)
-		if err != nil {
-			return "", fmt.Errorf("reading contract: %w", err)
+		if err == nil {
+			file.contracts += string(text)
+			_, err = contract.Parse(text)
 		}
-		named.Write(text)
+		if err != nil {
+			file.fault = errors.Join(file.fault, fmt.Errorf("%s: %w", path, err))
+		}
 	}
-	return named.String(), nil
+	return file, true
 }
 
 // streamsAPI is Connect's REST API for streams.
 type streamsAPI struct {
 	url, user, password string
 }
+
+// errNoStream is the answer about a stream that is not there.
+var errNoStream = errors.New("there is no such stream")
 
 // put creates a stream, or replaces the one that runs under the id.
 func (s streamsAPI) put(ctx context.Context, id, config string, replaces bool) error {
@@ -207,7 +267,11 @@ func (s streamsAPI) put(ctx context.Context, id, config string, replaces bool) e
 
 // remove waits a bounded time for the stream to finish what it has in hand.
 func (s streamsAPI) remove(ctx context.Context, id string) error {
-	return s.call(ctx, http.MethodDelete, "/streams/"+id+"?timeout=30s", "")
+	err := s.call(ctx, http.MethodDelete, "/streams/"+id+"?timeout=30s", "")
+	if errors.Is(err, errNoStream) {
+		return nil
+	}
+	return err
 }
 
 // ready reports whether every component of every stream is connected.
@@ -229,6 +293,9 @@ func (s streamsAPI) call(ctx context.Context, method, path, body string) error {
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		return fmt.Errorf("reading the answer of the streams API: %w", err)
+	}
+	if response.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%s %s: %w", method, path, errNoStream)
 	}
 	if response.StatusCode >= http.StatusBadRequest {
 		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, bytes.TrimSpace(text))

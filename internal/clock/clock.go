@@ -82,9 +82,15 @@ func naive(days, micros int64, shop *time.Location) int64 {
 	if shop == time.UTC {
 		return days*microsPerDay + micros
 	}
-	midnight := time.Unix(days*86_400, 0).UTC()
-	year, month, day := midnight.Date()
-	return time.Date(year, month, day, 0, 0, int(micros/microsPerSecond), int(micros%microsPerSecond)*1000, shop).UnixMicro()
+	wall := time.Unix(days*86_400, 0).UTC().Add(time.Duration(micros) * time.Microsecond)
+	at := time.Date(wall.Year(), wall.Month(), wall.Day(), wall.Hour(), wall.Minute(), wall.Second(), wall.Nanosecond(), shop)
+	// Clocks that go forward leave out an hour. A time within it is one that a clock which was not yet
+	// changed would show, so that it stays on its day.
+	_, offset := at.Zone()
+	if shown := at.Add(time.Duration(offset) * time.Second).UTC(); shown.Before(wall) {
+		at = at.Add(wall.Sub(shown))
+	}
+	return at.UnixMicro()
 }
 
 func parseDay(t []byte) (days int64, rest []byte, err error) {

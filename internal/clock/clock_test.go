@@ -62,6 +62,27 @@ func TestTheBusinessDayIsTheShops(t *testing.T) {
 	}
 }
 
+func TestATimeThatTheClocksLeaveOutStaysOnItsDay(t *testing.T) {
+	for zone, texts := range map[string]map[string]string{
+		"America/Sao_Paulo": {"2018-11-04": "2018-11-04T03:00:00Z", "2018-11-04T00:30:00": "2018-11-04T03:30:00Z"},
+		"America/New_York":  {"2024-03-10T02:30:00": "2024-03-10T07:30:00Z", "2024-03-10T03:30:00": "2024-03-10T07:30:00Z"},
+	} {
+		shop, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range texts {
+			at, err := clock.Parse([]byte(text), shop)
+			if err != nil || clock.String(at) != want {
+				t.Errorf("%s in %s: %s, %v; want %s", text, zone, clock.String(at), err, want)
+			}
+			if day := clock.DateString(int64(clock.Day(at, shop))); day != text[:10] {
+				t.Errorf("%s in %s is on %s", text, zone, day)
+			}
+		}
+	}
+}
+
 // FuzzParse compares with the standard library where that reads the notation.
 func FuzzParse(f *testing.F) {
 	f.Add("2023-11-09T05:20:48Z")

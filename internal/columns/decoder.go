@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -72,12 +73,20 @@ func NewDecoder(c *contract.Contract, strictness Strictness, shop *time.Location
 	return d
 }
 
-// SetNow fixes the moment that rules such as max_ahead are measured from; call it once a batch.
+// SetNow fixes the moment that rules such as max_ahead are measured from in rows that come from nowhere in
+// Kafka; call it once a batch.
 func (d *Decoder) SetNow(now time.Time) { d.now = now }
 
 // Append decodes one JSON object to the end of the batch. A row that is refused leaves the batch as
 // it was and returns all its reasons; they are valid until the next call. The error is ErrFull or nil.
+//
+// Rules such as max_ahead are measured from the record's own timestamp, where it has one: every layer,
+// and every replay, comes to the same verdict.
 func (d *Decoder) Append(b *Batch, value []byte, pos Position, source int) ([]contract.Reason, error) {
+	if pos.Timestamp != 0 {
+		// timestamps are cut to milliseconds, and the API edge has judged by the microsecond
+		d.now = time.UnixMicro(pos.Timestamp).Add(time.Millisecond)
+	}
 	if reasons := d.Decode(value); len(reasons) > 0 {
 		return reasons, nil
 	}
@@ -138,29 +147,36 @@ func (d *Decoder) keepDeletion() {
 			d.cells[i] = cell{}
 		}
 	}
-	key := &d.cells[d.contract.Key]
-	if field := &d.contract.Fields[d.contract.Key]; !key.set && !key.refused {
+	field, key := &d.contract.Fields[d.contract.Key], &d.cells[d.contract.Key]
+	if !key.set && !key.refused {
 		d.refuse(field.Name, contract.RuleRequired, "is required in a deletion")
+	}
+	if d.strictness == Valid {
+		d.checkRule(field, key)
 	}
 }
 
 func (d *Decoder) checkRules() {
 	for i := range d.contract.Fields {
 		field, c := &d.contract.Fields[i], &d.cells[i]
-		switch {
-		case c.refused:
-		case !c.set:
-			if field.Required {
-				d.reasons = append(d.reasons, field.Absent())
-			}
-		case field.Type == contract.String:
-			if field.HasTextRules() {
-				d.reasons = append(d.reasons, field.CheckText(d.arena[c.start:c.end])...)
-			}
-		default:
-			if low, high, ok := field.Range(d.now); ok && (c.value < low || c.value > high) {
-				d.reasons = append(d.reasons, field.OutOfRange(c.value))
-			}
+		if !c.set && !c.refused && field.Required {
+			d.reasons = append(d.reasons, field.Absent())
+		}
+		d.checkRule(field, c)
+	}
+}
+
+// checkRule holds a value that is there against its field.
+func (d *Decoder) checkRule(field *contract.Field, c *cell) {
+	switch {
+	case !c.set:
+	case field.Type == contract.String:
+		if field.HasTextRules() {
+			d.reasons = append(d.reasons, field.CheckText(d.arena[c.start:c.end])...)
+		}
+	default:
+		if low, high, ok := field.Range(d.now); ok && (c.value < low || c.value > high) {
+			d.reasons = append(d.reasons, field.OutOfRange(c.value))
 		}
 	}
 }
@@ -220,6 +236,9 @@ func (d *Decoder) field(json *jx.Decoder, key []byte) error {
 		return json.Skip()
 	}
 	field, c := &d.contract.Fields[i], &d.cells[i]
+	if c.refused {
+		d.forget(field.Name)
+	}
 	*c = cell{}
 	kind := json.Next()
 	if kind == jx.Null {
@@ -257,6 +276,12 @@ func (d *Decoder) field(json *jx.Decoder, key []byte) error {
 	}
 	c.set = true
 	return nil
+}
+
+// forget drops the reasons of a member that comes again. So a row has no more reasons than its contract
+// has rules, whatever it repeats.
+func (d *Decoder) forget(name string) {
+	d.reasons = slices.DeleteFunc(d.reasons, func(r contract.Reason) bool { return r.Field == name })
 }
 
 var (
@@ -335,6 +360,8 @@ func (d *Decoder) wrongType(json *jx.Decoder, field *contract.Field, c *cell) er
 }
 
 func (d *Decoder) deletedFlag(json *jx.Decoder) error {
+	d.forget(deletedField)
+	d.deleted = false
 	switch json.Next() {
 	case jx.Bool:
 		v, err := json.Bool()

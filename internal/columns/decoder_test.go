@@ -28,7 +28,7 @@ func TestRowsBecomeColumns(t *testing.T) {
 		` {"quantity":6.0,"price_at_time":"2.5500","purchased_at":"2010-12-01T10:26:00+02:00","seller_id":3,"customer_id":17850,"product_id":456,"unknown":{"a":[1]}} `,
 		`{"id":"p-1","deleted":true,"quantity":"whatever"}`,
 	} {
-		reasons, err := d.Append(b, []byte(row), columns.Position{Topic: "purchases", Partition: 2, Offset: 40 + int64(i), Timestamp: 86_400_000_000}, i)
+		reasons, err := d.Append(b, []byte(row), columns.Position{Topic: "purchases", Partition: 2, Offset: 40 + int64(i), Timestamp: 14_945 * 86_400_000_000}, i)
 		if err != nil || len(reasons) > 0 {
 			t.Fatalf("row %d: %v %v", i, reasons, err)
 		}
@@ -49,7 +49,7 @@ func TestRowsBecomeColumns(t *testing.T) {
 	if id := string(b.Columns[c.Index("product_id")].Text.At(1)); id != "456" {
 		t.Errorf("integer product id: %q", id)
 	}
-	if b.Day[0] != 14944 || b.Day[2] != 1 || !b.Deleted[2] || b.Deleted[0] {
+	if b.Day[0] != 14944 || b.Day[2] != 14945 || !b.Deleted[2] || b.Deleted[0] {
 		t.Errorf("days %v deleted %v", b.Day, b.Deleted)
 	}
 }
@@ -77,6 +77,8 @@ func TestRefusedRowsLeaveNoTraceAndSayEveryReason(t *testing.T) {
 		"year 1":              {`{"product_id":"a","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":1,"purchased_at":"0001-01-01T00:00:00Z"}`, []string{"purchased_at:range"}},
 		"30 February":         {`{"product_id":"a","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":1,"purchased_at":"2020-02-30"}`, []string{"purchased_at:type"}},
 		"invalid UTF-8":       {"{\"product_id\":\"\xff\",\"customer_id\":1,\"seller_id\":1,\"quantity\":1,\"price_at_time\":1,\"purchased_at\":\"2020-01-01\"}", []string{"product_id:type"}},
+		"repeated faults":     {`{"quantity":"a","quantity":"b","quantity":"c","deleted":1,"deleted":2,"product_id":"a","customer_id":1,"seller_id":1,"price_at_time":1,"purchased_at":"2020-01-01"}`, []string{"quantity:type", "deleted:type"}},
+		"deletion of nothing": {`{"id":"","deleted":true}`, []string{"id:length"}},
 		"deletion without id": {`{"deleted":true}`, []string{"id:required"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -142,6 +144,31 @@ func BenchmarkDecodePurchase(b *testing.B) {
 		}
 		if reasons, _ := d.Append(batch, row, columns.Position{}, 0); reasons != nil {
 			b.Fatal(reasons)
+		}
+	}
+}
+
+func TestOfARepeatedMemberTheLastValueCounts(t *testing.T) {
+	c := purchases(t)
+	d, b := columns.NewDecoder(c, columns.Valid, time.UTC), columns.NewBatch(c, 1)
+	row := `{"quantity":"many","quantity":2,"product_id":"a","customer_id":1,"seller_id":1,"price_at_time":1,"purchased_at":"2020-01-01"}`
+	if reasons, err := d.Append(b, []byte(row), columns.Position{}, 0); err != nil || len(reasons) > 0 {
+		t.Fatal(reasons, err)
+	}
+	if got := b.Columns[c.Index("quantity")].Int[0]; got != 2 {
+		t.Errorf("quantity %d", got)
+	}
+}
+
+func TestHowFarAheadIsMeasuredFromTheRecord(t *testing.T) {
+	c := purchases(t)
+	for ahead, valid := range map[time.Duration]bool{23 * time.Hour: true, 25 * time.Hour: false} {
+		d, b := columns.NewDecoder(c, columns.Valid, time.UTC), columns.NewBatch(c, 1)
+		sent := time.Date(2024, 5, 1, 12, 0, 0, 0, time.UTC)
+		row := `{"product_id":"a","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":1,"purchased_at":"` + sent.Add(ahead).Format(time.RFC3339) + `"}`
+		reasons, err := d.Append(b, []byte(row), columns.Position{Topic: "purchases", Timestamp: sent.UnixMicro()}, 0)
+		if err != nil || (len(reasons) == 0) != valid {
+			t.Errorf("%s ahead: %v %v", ahead, reasons, err)
 		}
 	}
 }

@@ -140,7 +140,7 @@ func (d *fieldDocument) buildRange(f *Field, fault func(string, ...any)) {
 			fault("max_ahead: %q must be a duration such as 24h, on a timestamp", d.MaxAhead)
 		}
 		f.maxAhead, f.hasRange = ahead, true
-		f.hiText = "must not be more than " + d.MaxAhead + " ahead of now"
+		f.hiText = "must not be more than " + d.MaxAhead + " ahead of when it was sent"
 	}
 	if f.low > f.high {
 		fault("no value can be both %q and %q", f.lowText, f.hiText)

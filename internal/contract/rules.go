@@ -47,6 +47,9 @@ func (f *Field) Range(now time.Time) (low, high int64, ok bool) {
 	return f.low, high, f.hasRange
 }
 
+// MaxAhead is how far ahead of the moment it was sent a time may lie; 0 is no limit.
+func (f *Field) MaxAhead() time.Duration { return f.maxAhead }
+
 // OutOfRange is the reason for a value that is not in Range.
 func (f *Field) OutOfRange(v int64) Reason {
 	text := f.hiText

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -18,27 +19,33 @@ import (
 type topic struct {
 	name       string
 	partitions int32
-	compacted  bool // keeps the last event of each key for ever, and not all of them for a time
+	config     map[string]string
 }
+
+var (
+	// compacted keeps the last event of each key for ever, and not all of them for a time.
+	compacted = map[string]string{"cleanup.policy": "compact"}
+	// roomy has room for a record of the largest size that other topics take, with the reasons why it was
+	// refused on top: what cannot be set aside would stop its stream (I4).
+	roomy = map[string]string{"max.message.bytes": strconv.Itoa(8 << 20)}
+)
 
 // Rejected is what the topic of set-aside records of a topic is called.
 func Rejected(topic string) string { return topic + ".rejected" }
 
 var topics = []topic{
 	{name: "purchases", partitions: 6},
-	{name: "products", partitions: 3, compacted: true},
-	{name: "customers", partitions: 3, compacted: true},
-	{name: "sellers", partitions: 3, compacted: true},
-	{name: Rejected("purchases"), partitions: 1},
-	{name: Rejected("products"), partitions: 1},
-	{name: Rejected("customers"), partitions: 1},
-	{name: Rejected("sellers"), partitions: 1},
+	{name: "products", partitions: 3, config: compacted},
+	{name: "customers", partitions: 3, config: compacted},
+	{name: "sellers", partitions: 3, config: compacted},
+	{name: Rejected("purchases"), partitions: 1, config: roomy},
+	{name: Rejected("products"), partitions: 1, config: roomy},
+	{name: Rejected("customers"), partitions: 1, config: roomy},
+	{name: Rejected("sellers"), partitions: 1, config: roomy},
 }
 
-const (
-	brokerDefault = -1 // replication is the cluster's own business
-	cleanupPolicy = "cleanup.policy"
-)
+// brokerDefault leaves replication to the cluster.
+const brokerDefault = -1
 
 func createTopics(ctx context.Context, vars map[string]string) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(vars[env.KafkaBrokers], ",")...))
@@ -56,19 +63,21 @@ func createTopics(ctx context.Context, vars map[string]string) error {
 }
 
 func createTopic(ctx context.Context, admin *kadm.Client, t topic) error {
-	var configs map[string]*string
-	if t.compacted {
-		configs = map[string]*string{cleanupPolicy: kadm.StringPtr("compact")}
+	configs := make(map[string]*string, len(t.config))
+	var changes []kadm.AlterConfig
+	for name, value := range t.config {
+		configs[name] = &value
+		changes = append(changes, kadm.AlterConfig{Name: name, Value: &value})
 	}
 	_, err := admin.CreateTopic(ctx, t.partitions, brokerDefault, configs, t.name)
-	if !errors.Is(err, kerr.TopicAlreadyExists) {
+	switch {
+	case !errors.Is(err, kerr.TopicAlreadyExists):
 		return err
-	}
-	if !t.compacted {
+	case len(changes) == 0:
 		return nil
 	}
-	// A producer that came first made the topic with the cluster's defaults.
-	answers, err := admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: cleanupPolicy, Value: configs[cleanupPolicy]}}, t.name)
+	// a producer that came first, or an earlier version, made the topic with other settings
+	answers, err := admin.AlterTopicConfigs(ctx, changes, t.name)
 	if err != nil {
 		return err
 	}

@@ -89,12 +89,10 @@ func TestAllMayRunAgainAndInSeveralReplicasAtOnce(t *testing.T) {
 		if got := len(details[topic.name].Partitions); got != int(topic.partitions) {
 			t.Errorf("topic %s has %d partitions, want %d", topic.name, got, topic.partitions)
 		}
-		want := "delete"
-		if topic.compacted {
-			want = "compact"
-		}
-		if got := policy(t, admin, topic.name); got != want {
-			t.Errorf("topic %s has cleanup.policy %s, want %s", topic.name, got, want)
+		for key, want := range topic.config {
+			if got := setting(t, admin, topic.name, key); got != want {
+				t.Errorf("topic %s has %s %s, want %s", topic.name, key, got, want)
+			}
 		}
 	}
 
@@ -112,7 +110,7 @@ func TestAllMayRunAgainAndInSeveralReplicasAtOnce(t *testing.T) {
 	}
 }
 
-func policy(t *testing.T, admin *kadm.Client, topic string) string {
+func setting(t *testing.T, admin *kadm.Client, topic, key string) string {
 	t.Helper()
 	configs, err := admin.DescribeTopicConfigs(t.Context(), topic)
 	if err != nil {
@@ -123,7 +121,7 @@ func policy(t *testing.T, admin *kadm.Client, topic string) string {
 		t.Fatal(err)
 	}
 	for _, config := range described.Configs {
-		if config.Key == cleanupPolicy {
+		if config.Key == key {
 			return config.MaybeValue()
 		}
 	}
@@ -137,14 +135,14 @@ func TestATopicThatAProducerMadeFirstIsCompactedAllTheSame(t *testing.T) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	early := topic{name: "early", partitions: 2, compacted: true}
+	early := topic{name: "early", partitions: 2, config: compacted}
 	if _, err := admin.CreateTopic(t.Context(), 2, brokerDefault, nil, early.name); err != nil {
 		t.Fatal(err)
 	}
 	if err := createTopic(t.Context(), admin, early); err != nil {
 		t.Fatal(err)
 	}
-	if got := policy(t, admin, early.name); got != "compact" {
+	if got := setting(t, admin, early.name, "cleanup.policy"); got != "compact" {
 		t.Errorf("cleanup.policy is %s", got)
 	}
 }

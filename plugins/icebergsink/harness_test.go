@@ -114,7 +114,7 @@ func write(t testing.TB, out *output, from int, rows ...string) {
 func batchAt(topic string, partition, from int, rows ...string) service.MessageBatch {
 	batch := make(service.MessageBatch, len(rows))
 	for i, row := range rows {
-		batch[i] = message(topic, partition, from+i, 1_700_000_000_000+int64(from+i), row)
+		batch[i] = message(topic, partition, from+i, 1_750_000_000_000+int64(from+i), row)
 	}
 	return batch
 }

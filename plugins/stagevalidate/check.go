@@ -2,6 +2,7 @@ package stagevalidate
 
 import (
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -57,11 +58,16 @@ type checker struct {
 	file    *file
 	now     time.Time
 	scratch []int64
+	// sent is when each row of the group was sent, for contracts that limit how far ahead a time may be.
+	sent []int64
 }
 
 // check marks the deletions and the rows that the contract refuses.
 func (c *checker) check(g *rowGroup) error {
 	if err := c.markDeletions(g); err != nil {
+		return err
+	}
+	if err := c.readSent(g); err != nil {
 		return err
 	}
 	for i := range c.file.layout.Contract.Fields {
@@ -93,6 +99,34 @@ func (c *checker) markDeletions(g *rowGroup) error {
 	})
 }
 
+// readSent reads the records' own timestamps: a time is ahead of when it was sent, not of when STAGE is
+// made, so that every layer and every replay comes to the same verdict.
+func (c *checker) readSent(g *rowGroup) error {
+	limited := slices.ContainsFunc(c.file.layout.Contract.Fields, func(f contract.Field) bool { return f.MaxAhead() > 0 })
+	if !limited {
+		return nil
+	}
+	c.sent = slices.Grow(c.sent[:0], g.len())[:g.len()]
+	return c.file.eachPage(g.number, c.file.layout.Index(parquetfile.ColumnTimestamp), func(page parquet.Page, first int) error {
+		copy(c.sent[first:], integers(page, nil))
+		return nil
+	})
+}
+
+// tooFarAhead reports whether a time lies further ahead of when its row was sent than the field allows.
+func (c *checker) tooFarAhead(field *contract.Field, v int64, row int) bool {
+	if field.MaxAhead() == 0 {
+		return false
+	}
+	sent := c.now
+	if c.sent[row] != 0 {
+		// as in columns.Decoder: timestamps are cut to milliseconds
+		sent = time.UnixMicro(c.sent[row]).Add(time.Millisecond)
+	}
+	_, high, _ := field.Range(sent)
+	return v > high
+}
+
 func (c *checker) checkField(g *rowGroup, i int) error {
 	field, key := &c.file.layout.Contract.Fields[i], i == c.file.layout.Contract.Key
 	if c.file.columns[i] < 0 {
@@ -105,7 +139,7 @@ func (c *checker) checkField(g *rowGroup, i int) error {
 	var low, high int64
 	var verdicts dictionaryVerdicts
 	if field.Type != contract.String {
-		low, high = limits(field, c.now)
+		low, high = limits(field)
 	}
 	return c.file.eachPage(g.number, i, func(page parquet.Page, first int) error {
 		if (field.Required || key) && page.NumNulls() > 0 {
@@ -141,11 +175,16 @@ func (c *checker) checkIntegers(g *rowGroup, field *contract.Field, key bool, pa
 	if page.Dictionary() != nil {
 		c.scratch = values
 	}
+	ahead := field.MaxAhead() > 0
 	for i, v := range values {
-		if v >= low && v <= high {
+		if v >= low && v <= high && !ahead {
 			continue
 		}
-		if row := rows.row(i); key || g.marks[row]&markDeleted == 0 {
+		row := rows.row(i)
+		if v >= low && v <= high && !c.tooFarAhead(field, v, row) {
+			continue
+		}
+		if key || g.marks[row]&markDeleted == 0 {
 			g.refuse(row, outOfLimits(field, v))
 		}
 	}
@@ -153,13 +192,16 @@ func (c *checker) checkIntegers(g *rowGroup, field *contract.Field, key bool, pa
 
 // limits narrows what a contract allows to what the type can hold: RAW cannot go past it, but files of
 // other writers can.
-func limits(field *contract.Field, now time.Time) (low, high int64) {
+func limits(field *contract.Field) (low, high int64) {
 	low, high = typeLimits(field.Type)
-	if l, h, ok := field.Range(now); ok {
+	if l, h, ok := field.Range(endOfTime); ok {
 		low, high = max(low, l), min(high, h)
 	}
 	return low, high
 }
+
+// endOfTime leaves out the limit on how far ahead a time may be: tooFarAhead knows it by row.
+var endOfTime = time.UnixMicro((lastDay + 1) * microsPerDay)
 
 // The years 1 to 9999.
 const (

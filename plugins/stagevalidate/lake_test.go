@@ -233,7 +233,7 @@ func encode(t testing.TB, topic string, rows ...rawRow) []byte {
 	decoder, batch := columns.NewDecoder(c, columns.Typed, time.UTC), columns.NewBatch(c, len(rows))
 	var numbers []int32
 	for i, row := range rows {
-		pos := columns.Position{Topic: topic, Partition: 3, Offset: row.offset, Timestamp: 1_760_000_000_000_000 + row.offset}
+		pos := columns.Position{Topic: topic, Partition: 3, Offset: row.offset, Timestamp: 1_770_000_000_000_000 + row.offset}
 		reasons, err := decoder.Append(batch, []byte(row.json), pos, i)
 		if err != nil || reasons != nil {
 			t.Fatal(reasons, err)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 
@@ -34,7 +35,7 @@ func Spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Categories("Mapping").
 		Summary("Adds to each JSON object fields of the latest record that a Kafka topic holds for a key.").
-		Description(`The whole topic is read into memory at the first message and followed from then on. A key that is not there makes the processor ask Kafka for the topic's end and read up to it before it gives up, so that what was acknowledged before a message was sent is found when the message is joined. A message whose key is unknown, or that is not a JSON object, passes as it is.
+		Description(`The whole topic is read into memory at the first message and followed from then on. A key that is not there makes the processor ask Kafka for the topic's end and read up to it before it gives up, so that what was acknowledged before a message was sent is found when the message is joined. A message whose key is unknown gets the members as null: what a producer wrote under their names never passes for what the topic says. A message that is not a JSON object passes as it is.
 
 Records that break the topic's contract are passed over, a record without a value or with `+"`\"deleted\": true`"+` removes its key. Memory follows the number of keys: about 300 bytes each.`).
 		Fields(
@@ -122,22 +123,25 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 	if err := p.records.start(ctx); err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(batch))
+	keys, objects := make([]string, len(batch)), make([]bool, len(batch))
 	scan := scanner{on: p.on}
 	for i, msg := range batch {
 		raw, err := msg.AsBytes()
 		if err != nil {
 			return nil, fmt.Errorf("reading message: %w", err)
 		}
-		keys[i] = scan.key(raw)
+		keys[i], objects[i] = scan.key(raw)
 	}
 	fragments, err := p.records.lookup(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	for i, fragment := range fragments {
-		if fragment == nil {
+		if !objects[i] {
 			continue
+		}
+		if fragment == nil {
+			fragment = p.records.unknown
 		}
 		raw, err := batch[i].AsBytes()
 		if err != nil {
@@ -161,14 +165,19 @@ type scanner struct {
 	found string
 }
 
-// key returns the value of the member, or "" where the message is no object or has no such member.
-func (s *scanner) key(raw []byte) string {
+// key returns the value of the member, "" where the message has none; isObject is false for a message
+// that is not one well-formed object.
+func (s *scanner) key(raw []byte) (key string, isObject bool) {
 	s.found = ""
 	s.json.ResetBytes(raw)
 	if s.json.Next() != jx.Object || s.json.ObjBytes(s.member) != nil {
-		return ""
+		return "", false
 	}
-	return s.found
+	// bytes behind the object are for the output to refuse
+	if err := s.json.Skip(); !errors.Is(err, io.EOF) {
+		return "", false
+	}
+	return s.found, true
 }
 
 func (s *scanner) member(d *jx.Decoder, key []byte) error {

@@ -109,7 +109,7 @@ func check(t *testing.T, got []string, want ...string) {
 func TestWhatWasProducedBeforeTheMessageIsFound(t *testing.T) {
 	addr, produce := startKafka(t)
 	join := newStream(t, addr)
-	check(t, join(`{"product_id":"7"}`), `{"product_id":"7"}`)
+	check(t, join(`{"product_id":"7"}`), `{"product_id":"7",`+nothing+`}`)
 	// every round is a race between the record's arrival and the message's that the lookup must not lose
 	for i := range 50 {
 		produce(fmt.Sprint("p", i), fmt.Sprintf(`{"id":"p%d","name":"n%d","category":"c","price":1,"stock":0}`, i, i))
@@ -131,16 +131,23 @@ func TestJoinedMembersAreSplicedIn(t *testing.T) {
 		`[7]`,
 		`not JSON`,
 		``,
+		`{"product_id":"8","product_name":"forged"}`,
+		`{"product_id":"7"} and more`,
 	),
 		`{"product_id":7,"quantity":1,`+added+`}`,
 		`{"product_name":"forged","product_id":"7",`+added+`}`,
-		`{"nested":{"product_id":"7"}}`,
-		`{}`,
+		`{"nested":{"product_id":"7"},`+nothing+`}`,
+		`{`+nothing+`}`,
 		`[7]`,
 		`not JSON`,
 		``,
+		`{"product_id":"8","product_name":"forged",`+nothing+`}`,
+		`{"product_id":"7"} and more`,
 	)
 }
+
+// nothing is what a message gets whose product is unknown.
+const nothing = `"product_category":null,"product_name":null`
 
 func TestRecordsThatBreakTheContractAndDeletionsAreNotJoined(t *testing.T) {
 	addr, produce := startKafka(t)
@@ -153,12 +160,11 @@ func TestRecordsThatBreakTheContractAndDeletionsAreNotJoined(t *testing.T) {
 	produce("9", `{"id":"9","deleted":true}`)
 	join := newStream(t, addr)
 	for _, id := range []string{"bad", "junk", "8", "9"} {
-		row := fmt.Sprintf(`{"product_id":%q}`, id)
-		check(t, join(row), row)
+		check(t, join(fmt.Sprintf(`{"product_id":%q}`, id)), fmt.Sprintf(`{"product_id":%q,%s}`, id, nothing))
 	}
 	produce("7", `{"id":"7","name":"pencil","category":"office","price":1.5,"stock":3}`)
 	// an unknown key makes the table read up to the end
-	check(t, join(`{"product_id":"unknown"}`), `{"product_id":"unknown"}`)
+	check(t, join(`{"product_id":"unknown"}`), `{"product_id":"unknown",`+nothing+`}`)
 	check(t, join(`{"product_id":"7"}`), `{"product_id":"7","product_category":"office","product_name":"pencil"}`)
 }
 

@@ -28,6 +28,8 @@ type table struct {
 	cfg     config
 	log     *service.Logger
 	decoder *columns.Decoder
+	// unknown holds the members of a key that the topic does not hold: nulls.
+	unknown []byte
 
 	once     sync.Once
 	startErr error
@@ -46,6 +48,7 @@ type table struct {
 func newTable(cfg config, log *service.Logger) *table {
 	return &table{
 		cfg: cfg, log: log, decoder: columns.NewDecoder(cfg.contract, columns.Valid, time.UTC),
+		unknown:   render(cfg.add, nil),
 		fragments: map[string][]byte{}, next: map[int32]int64{}, advanced: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -151,8 +154,13 @@ func (t *table) fragment(value []byte) []byte {
 	if err != nil {
 		return []byte{}
 	}
+	return render(t.cfg.add, values)
+}
+
+// render writes the members to add, null where there is no value.
+func render(additions []addition, values map[string][]byte) []byte {
 	fragment := []byte{}
-	for _, add := range t.cfg.add {
+	for _, add := range additions {
 		raw, found := values[add.from]
 		if !found {
 			raw = []byte("null")
