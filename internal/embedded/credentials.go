@@ -14,9 +14,12 @@ const credentialsFile = "credentials.json"
 
 // secrets are the secrets of one data directory, made up once, when it is first used.
 type secrets struct {
-	S3AccessKey        string `json:"s3_access_key"`
-	S3SecretKey        string `json:"s3_secret_key"`
-	PostgresPassword   string `json:"postgres_password"`
+	S3AccessKey      string `json:"s3_access_key"`
+	S3SecretKey      string `json:"s3_secret_key"`
+	PostgresPassword string `json:"postgres_password"`
+	// PostgresOwner is the password of the cluster's superuser, which nothing but the set-up uses: a
+	// superuser may start programs, and streams hold the other password.
+	PostgresOwner      string `json:"postgres_owner_password"`
 	ClickHousePassword string `json:"clickhouse_password"`
 	JWTSecret          string `json:"jwt_secret"`
 	StreamsPassword    string `json:"streams_password"`
@@ -27,6 +30,7 @@ func newSecrets() secrets {
 		S3AccessKey:        rand.Text()[:20],
 		S3SecretKey:        rand.Text() + rand.Text(),
 		PostgresPassword:   rand.Text(),
+		PostgresOwner:      rand.Text(),
 		ClickHousePassword: rand.Text(),
 		JWTSecret:          rand.Text() + rand.Text(), // 52 characters, 260 bits: HS256 wants at least 256
 		StreamsPassword:    rand.Text(),
@@ -34,7 +38,7 @@ func newSecrets() secrets {
 }
 
 func (c secrets) complete() bool {
-	return c.S3AccessKey != "" && c.S3SecretKey != "" && c.PostgresPassword != "" &&
+	return c.S3AccessKey != "" && c.S3SecretKey != "" && c.PostgresPassword != "" && c.PostgresOwner != "" &&
 		c.ClickHousePassword != "" && c.JWTSecret != "" && c.StreamsPassword != ""
 }
 

@@ -21,16 +21,16 @@ func environment(addresses addresses, creds secrets) map[string]string {
 		env.S3Region:        s3Region,
 		env.S3AccessKey:     creds.S3AccessKey,
 		env.S3SecretKey:     creds.S3SecretKey,
-		env.PostgresDSN:     postgresDSN(addresses.Postgres, creds, postgresDatabase),
+		env.PostgresDSN:     postgresDSN(addresses.Postgres, databaseUser, creds.PostgresPassword, postgresDatabase),
 		env.ClickHouseDSN:   clickhouseDSN(addresses.ClickHouse, creds),
 		env.JWTSecret:       creds.JWTSecret,
 		env.StreamsPassword: creds.StreamsPassword,
 	}
 }
 
-func postgresDSN(address string, creds secrets, database string) string {
+func postgresDSN(address, user, password, database string) string {
 	dsn := url.URL{
-		Scheme: "postgres", User: url.UserPassword(databaseUser, creds.PostgresPassword),
+		Scheme: "postgres", User: url.UserPassword(user, password),
 		Host: address, Path: database, RawQuery: "sslmode=disable", // no TLS on loopback
 	}
 	return dsn.String()

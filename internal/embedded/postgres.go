@@ -22,6 +22,10 @@ const (
 
 	postgresConnections = "200"
 	sqlStateNoDatabase  = "3D000"
+	sqlStateNoPassword  = "28P01" // also of a role that is not there yet
+
+	// postgresOwner is the superuser of the cluster.
+	postgresOwner = "postgres"
 )
 
 // postgresServer is a PostgreSQL cluster and the programs that run it.
@@ -73,7 +77,7 @@ func (p *postgresServer) prepare(ctx context.Context) error {
 		return fmt.Errorf("creating cluster directory: %w", err)
 	}
 	password := filepath.Join(p.dataDir, filePostgresPass)
-	if err := writeFileAtomic(password, []byte(p.creds.PostgresPassword+"\n")); err != nil {
+	if err := writeFileAtomic(password, []byte(p.creds.PostgresOwner+"\n")); err != nil {
 		return fmt.Errorf("writing password file: %w", err)
 	}
 	defer os.Remove(password)
@@ -82,7 +86,7 @@ func (p *postgresServer) prepare(ctx context.Context) error {
 	}
 
 	args := append([]string{
-		"--pgdata", unfinished, "--username", databaseUser, "--auth", "scram-sha-256", "--pwfile", password,
+		"--pgdata", unfinished, "--username", postgresOwner, "--auth", "scram-sha-256", "--pwfile", password,
 		"--encoding", "UTF8", "--no-instructions",
 	}, p.programs.localeArgs()...)
 	initdb, err := spawn(p.run("initdb", args...), p.log, syscall.SIGKILL)
@@ -129,18 +133,27 @@ func (p *postgresServer) run(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// probe opens the shop's database, and makes it when it is not there yet.
+// probe opens the shop's database, and makes role and database when they are not there yet.
 func (p *postgresServer) probe(ctx context.Context) error {
-	err := p.query(ctx, postgresDatabase, "SELECT 1")
+	shop := postgresDSN(p.address, databaseUser, p.creds.PostgresPassword, postgresDatabase)
+	err := execSQL(ctx, shop, "SELECT 1")
 	var refusal *pgconn.PgError
-	if !errors.As(err, &refusal) || refusal.Code != sqlStateNoDatabase {
+	if !errors.As(err, &refusal) || (refusal.Code != sqlStateNoDatabase && refusal.Code != sqlStateNoPassword) {
 		return err
 	}
-	return p.query(ctx, "postgres", "CREATE DATABASE "+postgresDatabase)
+	owner := postgresDSN(p.address, postgresOwner, p.creds.PostgresOwner, "postgres")
+	if refusal.Code == sqlStateNoPassword {
+		// no superuser: that one may start programs, and this one's password is in every stream
+		role := "CREATE ROLE " + databaseUser + " LOGIN CREATEDB PASSWORD '" + p.creds.PostgresPassword + "'"
+		if err := execSQL(ctx, owner, role); err != nil {
+			return err
+		}
+	}
+	return execSQL(ctx, owner, "CREATE DATABASE "+postgresDatabase+" OWNER "+databaseUser)
 }
 
-func (p *postgresServer) query(ctx context.Context, database, sql string) error {
-	conn, err := pgx.Connect(ctx, postgresDSN(p.address, p.creds, database))
+func execSQL(ctx context.Context, dsn, sql string) error {
+	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return err
 	}

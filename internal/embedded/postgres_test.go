@@ -1,12 +1,17 @@
 package embedded
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/shop-connect/shop-connect/internal/env"
 )
 
 // worksAcrossRestart takes a PostgreSQL through creation, work, stop and restart.
@@ -30,7 +35,7 @@ func worksAcrossRestart(t *testing.T, dir string, programs postgresPrograms, id 
 		if err := s.start(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := p.query(t.Context(), postgresDatabase, sql); err != nil {
+		if err := execSQL(t.Context(), postgresDSN(p.address, databaseUser, creds.PostgresPassword, postgresDatabase), sql); err != nil {
 			t.Error(err)
 		}
 		s.stop()
@@ -114,5 +119,13 @@ func TestWrapperScriptsDoNotCountAsPostgres(t *testing.T) {
 	}
 	if found := usablePostgres(t.Context(), []string{dir}); len(found) != 0 {
 		t.Errorf("found %v", found)
+	}
+}
+
+func TestTheShopsRoleMayNotStartPrograms(t *testing.T) {
+	servers := start(t, t.TempDir())
+	err := execSQL(t.Context(), servers.Env()[env.PostgresDSN], "COPY (SELECT 1) TO PROGRAM 'true'")
+	if refusal := new(pgconn.PgError); !errors.As(err, &refusal) || refusal.Code != "42501" {
+		t.Errorf("the answer is %v", err)
 	}
 }
