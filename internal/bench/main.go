@@ -33,6 +33,9 @@ type step struct {
 	check func(ctx context.Context, b *bench) error
 }
 
+// minRows is several batches of the largest kind.
+const minRows = 500_000
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -51,6 +54,9 @@ func run(ctx context.Context) error {
 	verbose := flag.Bool("v", false, "show what shop-connect prints")
 	flag.Parse()
 
+	if *rows < minRows {
+		return fmt.Errorf("-rows %d are too few to time: take at least %d", *rows, minRows)
+	}
 	dir, err := os.MkdirTemp("", "shop-bench-*")
 	if err != nil {
 		return fmt.Errorf("making a directory: %w", err)

@@ -42,12 +42,9 @@ func reconciled(t *testing.T, up *upproc.Process, source load.Source) {
 }
 
 func TestOnlineRetailIsRightToTheLastDecimal(t *testing.T) {
-	dir := os.Getenv("ONLINE_RETAIL_DIR")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data", "online-retail")
-	}
+	dir := retailDir()
 	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
-		t.Skipf("THE REAL DATA ARE NOT HERE: put the Online Retail days into %s, or set ONLINE_RETAIL_DIR", dir)
+		t.Skipf("there are no days in %s", dir)
 	}
 	up, _ := withUp(t)
 	source, err := load.OpenOnlineRetail(dir)

@@ -55,6 +55,14 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
+// retailDir is where the days of the Online Retail data are.
+func retailDir() string {
+	if dir := os.Getenv("ONLINE_RETAIL_DIR"); dir != "" {
+		return dir
+	}
+	return filepath.Join("..", "..", "..", "shared", "data", "online-retail")
+}
+
 const pipelinesDir = "../../pipelines"
 
 // startUp starts the stack; what it prints is shown when the test fails.

@@ -1,16 +1,21 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/shop-connect/shop-connect/internal/env"
 )
 
 const (
 	flagURL         = "url"
+	flagDataDir     = "data-dir"
 	flagUser        = "user"
 	flagPassword    = "password"
 	flagToken       = "token"
@@ -56,7 +61,8 @@ func Command() *cli.Command {
 			"  shop-connect load --generate 200000\n" +
 			"  shop-connect load --format online-retail DIR",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: flagURL, Value: "http://127.0.0.1:8000", EnvVars: []string{"SHOP_URL"}, Usage: "address of the API"},
+			&cli.StringFlag{Name: flagURL, EnvVars: []string{"SHOP_URL"}, Usage: "address of the API (default: that of the running `up`)"},
+			&cli.StringFlag{Name: flagDataDir, Value: ".shop", Usage: "data directory of the running `up`"},
 			&cli.StringFlag{Name: flagUser, Value: "admin", EnvVars: []string{"SHOP_USER"}, Usage: "user to get a token for"},
 			&cli.StringFlag{Name: flagPassword, Value: "admin", EnvVars: []string{"SHOP_PASSWORD"}, Usage: "password of the user; admin works under `up` and `demo` only"},
 			&cli.StringFlag{Name: flagToken, EnvVars: []string{"SHOP_TOKEN"}, Usage: "bearer token to use instead of user and password"},
@@ -81,7 +87,7 @@ func action(c *cli.Context) error {
 	}
 	connections := c.Int(flagConnections)
 	client := NewClient(ClientConfig{
-		URL: c.String(flagURL), User: c.String(flagUser), Password: c.String(flagPassword),
+		URL: apiURL(c), User: c.String(flagUser), Password: c.String(flagPassword),
 		Token: c.String(flagToken), Connections: connections,
 	})
 	defer client.Close()
@@ -93,6 +99,18 @@ func action(c *cli.Context) error {
 		return fmt.Errorf("printing the report: %w", err)
 	}
 	return report.Check()
+}
+
+// apiURL is the address given, else that of a stack that runs here, else the API's own port.
+func apiURL(c *cli.Context) string {
+	if given := c.String(flagURL); given != "" {
+		return given
+	}
+	address := os.Getenv(env.APIAddress)
+	if vars, err := env.ReadFile(c.String(flagDataDir)); address == "" && err == nil {
+		address = vars[env.APIAddress]
+	}
+	return "http://" + cmp.Or(address, "127.0.0.1:8000")
 }
 
 // openSource turns the flags into rows, reporting all that is wrong with them at once.

@@ -257,7 +257,7 @@ func TestWithoutAPITheErrorSaysHowToRunIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := in.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "-o shop-connect.yaml") {
+	if err := in.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "-o pipelines/resources/service.yaml") {
 		t.Errorf("error is %v", err)
 	}
 	for range 2 {

@@ -20,7 +20,7 @@ const MetaEntityID = "entity_id"
 const coalescedRows = 1000
 
 var (
-	errNoServer   = errors.New("there is no API to mount the endpoint on: run it in streams mode with a root config that has a section `api`, for example `shop-connect streams -o shop-connect.yaml pipelines/*.yaml`")
+	errNoServer   = errors.New("there is no API to mount the endpoint on: run it in streams mode with a root config that has a section `api`, for example `shop-connect streams -o pipelines/resources/service.yaml pipelines/*.yaml`")
 	errClosed     = errors.New("the stream has stopped")
 	errBusy       = errors.New("the stream did not take the rows in time")
 	errUnanswered = errors.New("the stream's output did not acknowledge the rows in time")
