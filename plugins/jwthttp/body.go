@@ -11,8 +11,13 @@ import (
 	"github.com/shop-connect/shop-connect/api"
 )
 
-// firstRead is the room for a body that does not say how long it is.
-const firstRead = 32 << 10
+const (
+	// firstRead is the room for a body that is long, or does not say how long it is.
+	firstRead = 32 << 10
+	// eagerRead is how long a body may say that it is to be given all its room at once. A longer one gets
+	// room as its bytes arrive: what a client announces and never sends must not keep others out.
+	eagerRead = 1 << 20
+)
 
 var errTooManyWait = errors.New("too many requests are waiting")
 
@@ -51,7 +56,7 @@ func (in *input) readRaw(r *http.Request, hold func(n int64) error) ([]byte, err
 	if r.ContentLength > limit {
 		return nil, errTooLarge
 	}
-	if r.ContentLength >= 0 {
+	if r.ContentLength >= 0 && r.ContentLength <= eagerRead {
 		if err := hold(r.ContentLength); err != nil {
 			return nil, err
 		}
