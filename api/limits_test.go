@@ -42,7 +42,7 @@ func TestClientBeyondItsLimitIsAnswered429(t *testing.T) {
 func TestClientsWithoutAGoodTokenAreLimitedByNetwork(t *testing.T) {
 	s := newServer(t, func(c *api.Config) { c.RateLimit = api.RateLimit{PerSecond: 0.1, Burst: 2} })
 	ask := func(address string, header http.Header) int {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr, r.Header = address, header
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)

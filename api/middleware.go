@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"path"
 	"runtime/debug"
@@ -85,7 +86,7 @@ func (s *Server) recoverPanic(w *response, r *http.Request) {
 	if cause == nil {
 		return
 	}
-	if cause == http.ErrAbortHandler {
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(cause)
 	}
 	s.log.Error("answering a request panicked", "method", r.Method, "path", r.URL.Path,

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -76,9 +77,7 @@ func WriteProblem(w http.ResponseWriter, p *Problem) {
 		// strings and a number always have a JSON form
 		panic(err)
 	}
-	for name, values := range p.headers {
-		header[name] = values
-	}
+	maps.Copy(header, p.headers)
 	header.Set("Content-Type", contentTypeProblem)
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // a client that went away does not want to know

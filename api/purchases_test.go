@@ -217,10 +217,11 @@ func TestPurchasesSentInBulkAreShownListedAndDeleted(t *testing.T) {
 func ids(t *testing.T, w interface{ Result() *http.Response }) (ids []string) {
 	t.Helper()
 	r := w.Result()
+	defer r.Body.Close()
 	var page []struct {
 		ID string `json:"id"`
 	}
-	if err := json.NewDecoder(r.Body).Decode(&page); err != nil || r.StatusCode != 200 {
+	if err := json.NewDecoder(r.Body).Decode(&page); err != nil || r.StatusCode != http.StatusOK {
 		t.Fatal(r.StatusCode, err)
 	}
 	for _, p := range page {

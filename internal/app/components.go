@@ -4,6 +4,7 @@ import (
 	// The database drivers of the sql components.
 	_ "github.com/ClickHouse/clickhouse-go/v2"
 	_ "github.com/jackc/pgx/v5/stdlib"
+
 	// The components that come with Connect. Never components/aws: it links code under another licence.
 	_ "github.com/redpanda-data/connect/v4/public/components/io"
 	_ "github.com/redpanda-data/connect/v4/public/components/kafka"

@@ -14,7 +14,8 @@ import (
 	icebergcatalog "github.com/apache/iceberg-go/catalog"
 	catalogsql "github.com/apache/iceberg-go/catalog/sql"
 	"github.com/apache/iceberg-go/table"
-	_ "github.com/jackc/pgx/v5/stdlib"                          // database/sql driver pgx
+	_ "github.com/jackc/pgx/v5/stdlib" // database/sql driver pgx
+
 	_ "github.com/shop-connect/shop-connect/internal/icebergio" // s3:// locations
 
 	"github.com/shop-connect/shop-connect/internal/columns"
@@ -39,7 +40,7 @@ func checkIceberg(ctx context.Context, b *bench) error {
 		return err
 	}
 	if layers.Iceberg.Rows != b.truth.Distinct || layers.Iceberg.Revenue != b.truth.Revenue {
-		return fmt.Errorf("Iceberg holds %d purchases (revenue %s), should be %d (%s)",
+		return fmt.Errorf("the Iceberg table holds %d purchases (revenue %s), should be %d (%s)",
 			layers.Iceberg.Rows, layers.Iceberg.Revenue, b.truth.Distinct, b.truth.Revenue)
 	}
 	return nil

@@ -37,15 +37,15 @@ type step struct {
 const minRows = 500_000
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	binary := flag.String("binary", "bin/shop-connect", "shop-connect to measure")
 	source := flag.String("pipelines", "pipelines", "folder of the pipelines to measure")
 	rows := flag.Int64("rows", 3_000_000, "purchases to move through each flow")

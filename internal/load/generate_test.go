@@ -3,6 +3,7 @@ package load
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"math/big"
 	"testing"
@@ -29,7 +30,7 @@ func drain(t testing.TB, s Source) (rows [][]byte, valid []bool) {
 	t.Helper()
 	for {
 		row, ok, err := s.Append(nil)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return rows, valid
 		}
 		if err != nil {

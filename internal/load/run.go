@@ -146,7 +146,8 @@ func (b *body) fill(source Source) error {
 		if err != nil {
 			return err
 		}
-		b.data = append(row, ',')
+		b.data = row
+		b.data = append(b.data, ',')
 		b.rows++
 		if valid {
 			b.valid++

@@ -21,7 +21,7 @@ func TestAmountsAreReadExactlyOrRefused(t *testing.T) {
 	}
 	for text, want := range map[string]error{
 		"": money.ErrSyntax, "-": money.ErrSyntax, ".": money.ErrSyntax, "abc": money.ErrSyntax, "NaN": money.ErrSyntax,
-		"1,5": money.ErrSyntax, "1e": money.ErrSyntax, "1e99999999": money.ErrSyntax, "0x10": money.ErrSyntax, "1 ": money.ErrSyntax,
+		"1,5": money.ErrSyntax, "1e": money.ErrSyntax, "1e99999999": money.ErrSyntax, "0x10": money.ErrSyntax, "1\t": money.ErrSyntax,
 		"0.00001": money.ErrScale, "1.23456": money.ErrScale, "1e-5": money.ErrScale, "1e-999": money.ErrScale,
 		"100000000000000": money.ErrTooLarge, "1e15": money.ErrTooLarge, "99999999999999999999999999": money.ErrTooLarge, "1e999": money.ErrTooLarge,
 	} {

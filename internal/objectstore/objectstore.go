@@ -131,8 +131,7 @@ func (c Config) Explain(err error, bucket string) error {
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch", minio.AccessDenied:
 		return fmt.Errorf("%s refuses these keys for bucket %q: check %s and %s: %w", c.Endpoint, bucket, fieldAccessKey, fieldSecretKey, err)
 	}
-	var network net.Error
-	if errors.As(err, &network) {
+	if _, ok := errors.AsType[net.Error](err); ok {
 		return fmt.Errorf("no answer from the object store at %s: is it running, and is `endpoint` right? %w", c.Endpoint, err)
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 	iceio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/jackc/pgx/v5/pgconn"
+
 	_ "github.com/shop-connect/shop-connect/internal/icebergio" // s3:// locations
 
 	"github.com/shop-connect/shop-connect/internal/env"

@@ -177,10 +177,9 @@ func TestOneOfManyGetsAnEMail(t *testing.T) {
 					return
 				}
 			}
-			var conflict *store.Conflict
 			if err == nil {
 				entered.Add(1)
-			} else if !errors.As(err, &conflict) {
+			} else if _, ok := errors.AsType[*store.Conflict](err); !ok {
 				t.Error(err)
 			}
 		})

@@ -19,7 +19,7 @@ func connectionError(child *service.OwnedInput) (err error) {
 	statuses := streamed.MethodByName("ConnectionStatus").Call(nil)[0]
 	for i := range statuses.Len() {
 		status := statuses.Index(i).Elem()
-		if cause, ok := status.FieldByName("Err").Interface().(error); ok {
+		if cause, ok := reflect.TypeAssert[error](status.FieldByName("Err")); ok {
 			return cause
 		}
 	}

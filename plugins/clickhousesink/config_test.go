@@ -2,6 +2,7 @@ package clickhousesink
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -89,7 +90,7 @@ func TestAFailedWriteIsReportedOnceAndThenConnectsAgain(t *testing.T) {
 	out := sink(t, dsn, nil)
 	execute(t, conn, "RENAME TABLE analytics.purchases TO analytics.elsewhere")
 	batch := service.MessageBatch{bought(0, "a", "2024-01-01T00:00:00Z", "1", 1).message()}
-	if err := out.WriteBatch(t.Context(), batch); err != service.ErrNotConnected {
+	if err := out.WriteBatch(t.Context(), batch); !errors.Is(err, service.ErrNotConnected) {
 		t.Fatalf("writing to a table that is gone: %v, want %v", err, service.ErrNotConnected)
 	}
 	wantWords(t, out.Connect(t.Context()), "writing to analytics.purchases", "shop-connect provision")

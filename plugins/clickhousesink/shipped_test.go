@@ -3,6 +3,7 @@ package clickhousesink
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,9 +91,7 @@ func sink(t testing.TB, dsn string, changes map[string]any) *output {
 	t.Helper()
 	config := at(shipped(t, "purchases_clickhouse.yaml", dsn), "output", "clickhouse_table")
 	config[quarantine.FieldRefused] = map[string]any{"test_refusals": map[string]any{}}
-	for field, value := range changes {
-		config[field] = value
-	}
+	maps.Copy(config, changes)
 	parsed, err := Spec().ParseYAML(text(t, config), nil)
 	if err != nil {
 		t.Fatal(err)

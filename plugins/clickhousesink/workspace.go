@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ClickHouse/ch-go/compress"
@@ -196,9 +197,7 @@ func (w *workspace) insert(ctx context.Context, conn driver.Conn, statement stri
 		}
 		native = framed
 		settings = clickhouse.Settings{"decompress": 1}
-		for name, value := range insertSettings {
-			settings[name] = value
-		}
+		maps.Copy(settings, insertSettings)
 	}
 	err := conn.InsertFormat(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), "Native", statement, bytes.NewReader(native))
 	var exception *clickhouse.Exception

@@ -202,14 +202,14 @@ func TestI3TheLaterEventOfAProductWinsAndKeepsItsStock(t *testing.T) {
 func TestEventsOfTheTableItselfChangeNothing(t *testing.T) {
 	s, send := open(t)
 	ctx := t.Context()
-	p, err := s.CreateProduct(ctx, store.Product{ID: "a", Name: "old", Category: "light", Price: 1, Stock: 1})
-	if err != nil {
+	if _, err := s.CreateProduct(ctx, store.Product{ID: "a", Name: "old", Category: "light", Price: 1, Stock: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.DeleteProduct(ctx, "a"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = s.CreateProduct(ctx, store.Product{ID: "a", Name: "new", Category: "light", Price: 1, Stock: 1}); err != nil {
+	p, err := s.CreateProduct(ctx, store.Product{ID: "a", Name: "new", Category: "light", Price: 1, Stock: 1})
+	if err != nil {
 		t.Fatal(err)
 	}
 	rows, err := s.Pool().Query(ctx, `SELECT payload FROM outbox ORDER BY seq`)

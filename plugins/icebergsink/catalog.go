@@ -11,7 +11,9 @@ import (
 	"github.com/apache/iceberg-go"
 	sqlcatalog "github.com/apache/iceberg-go/catalog/sql"
 	"github.com/apache/iceberg-go/io"
+
 	_ "github.com/shop-connect/shop-connect/internal/icebergio" // s3:// locations
+
 	// The drivers of catalog.uri.
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/minio/minio-go/v7"

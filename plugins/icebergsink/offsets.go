@@ -59,9 +59,9 @@ func (p *progress) add(offset, timestamp int64) {
 }
 
 func (p *progress) contains(offset int64) bool {
-	for i := len(p.spans) - 1; i >= 0; i-- {
-		if offset >= p.spans[i].from {
-			return offset < p.spans[i].to
+	for _, v := range slices.Backward(p.spans) {
+		if offset >= v.from {
+			return offset < v.to
 		}
 	}
 	return false

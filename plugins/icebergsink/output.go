@@ -20,7 +20,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	sqlcatalog "github.com/apache/iceberg-go/catalog/sql"
 	"github.com/apache/iceberg-go/table"
-	"github.com/google/uuid"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/columns"
@@ -45,7 +44,6 @@ type output struct {
 	schema *arrow.Schema
 
 	// What follows outlives a lost connection: it is of the table, not of the connection.
-	tableID    uuid.UUID
 	known      *table.Table
 	offsets    offsets
 	keys       *recentKeys
@@ -175,8 +173,7 @@ func (o *output) write(ctx context.Context, batch service.MessageBatch) error {
 
 func (o *output) failed(err error) {
 	o.failures++
-	var permanent permanentError
-	if errors.As(err, &permanent) {
+	if _, ok := errors.AsType[permanentError](err); ok {
 		o.permanent = err
 	}
 }

@@ -54,8 +54,7 @@ func malformed(body []byte, err error) *api.Problem {
 	}
 	fault := api.Fault{Location: "body", Message: err.Error()}
 	var raw json.RawMessage
-	var syntax *json.SyntaxError
-	if errors.As(json.Unmarshal(body, &raw), &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(body, &raw)); ok {
 		offset := max(int(syntax.Offset)-1, 0)
 		before := body[:min(offset, len(body))]
 		line, column := bytes.Count(before, []byte{'\n'})+1, len(before)-bytes.LastIndexByte(before, '\n')

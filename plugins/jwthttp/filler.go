@@ -2,6 +2,7 @@ package jwthttp
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
@@ -108,7 +109,7 @@ func (f *filler) complete(row *columns.Decoder, raw []byte) (whole []byte, id st
 	}
 	whole = append(whole, '}')
 	f.arena = f.arena[:len(f.arena)+len(whole)]
-	return whole[:len(whole):len(whole)], id
+	return slices.Clip(whole), id
 }
 
 func (f *filler) id(row *columns.Decoder) string {

@@ -155,7 +155,7 @@ func (p *parser) take(row []byte) error {
 	if p.index == p.maxRows || len(row) > p.maxRowBytes {
 		return p.tooMuch(len(row))
 	}
-	row = row[:len(row):len(row)]
+	row = slices.Clip(row)
 	reasons := p.filler.excuse(p.row, p.row.Decode(row))
 	if len(reasons) == 0 {
 		p.accept(row)

@@ -51,7 +51,7 @@ func TestI1PurchasesOfAnAnsweredBodyAreInKafka(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	answer := decode[bulkAnswer](t, resp.Body)
-	if resp.StatusCode != 200 || answer.SuccessCount != 3 || answer.ErrorCount != 1 || answer.Errors[0].Index != 1 {
+	if resp.StatusCode != http.StatusOK || answer.SuccessCount != 3 || answer.ErrorCount != 1 || answer.Errors[0].Index != 1 {
 		t.Fatalf("answer is %d %+v", resp.StatusCode, answer)
 	}
 	records := consume(t, broker, 4, "purchases", "purchases.rejected")

@@ -111,7 +111,7 @@ func (s *shop) runPipeline(t testing.TB, name, broker string) (stop func()) {
 }
 
 // runPipelineWith starts one with a text replaced.
-func (s *shop) runPipelineWith(t testing.TB, name, broker, old, new string) (stop func()) {
+func (s *shop) runPipelineWith(t testing.TB, name, broker, old, replacement string) (stop func()) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(pipelines, name))
 	if err != nil {
@@ -123,7 +123,7 @@ func (s *shop) runPipelineWith(t testing.TB, name, broker, old, new string) (sto
 		v, ok := map[string]string{"KAFKA_BROKERS": broker, "CONTRACTS_DIR": contracts}[key]
 		return v, ok
 	})
-	if err := b.SetYAML(strings.Replace(string(text), old, new, 1)); err != nil {
+	if err := b.SetYAML(strings.Replace(string(text), old, replacement, 1)); err != nil {
 		t.Fatal(err)
 	}
 	return s.start(t, b)

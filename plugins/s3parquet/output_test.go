@@ -3,6 +3,7 @@ package s3parquet_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -129,7 +130,7 @@ type rawRow struct {
 func readParquet[T any](t testing.TB, file []byte) []T {
 	t.Helper()
 	rows, err := parquet.Read[T](bytes.NewReader(file), int64(len(file)))
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		t.Fatal(err)
 	}
 	return rows

@@ -60,8 +60,7 @@ func (p *processor) stageOnce(ctx context.Context, o object, run string) (report
 		return report{}, fmt.Errorf("object %q does not belong to entity %q: point the input's prefix at %q", o.key, p.cfg.layout.Contract.Entity, p.cfg.layout.Contract.Entity+"/")
 	}
 	r, err := p.stageRows(ctx, o, rest, run)
-	var f fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[fault](err); ok {
 		return p.refuseObject(ctx, o, rest, run, f)
 	}
 	return r, err

@@ -114,7 +114,7 @@ func TestI3AnObjectOverwrittenByALongerOneAddsOnlyItsNewRows(t *testing.T) {
 func TestABatchThatSpreadsOverDaysLosesNoRowOfAnyDay(t *testing.T) {
 	l := newLake(t)
 	var monday, tuesday []rawRow
-	for offset := int64(0); offset < 40; offset++ {
+	for offset := range int64(40) {
 		if offset%2 == 0 {
 			monday = append(monday, good(offset))
 		} else {

@@ -91,7 +91,7 @@ func (t *table) start(ctx context.Context) error {
 func splitBrokers(items []string) []string {
 	var brokers []string
 	for _, item := range items {
-		for _, broker := range strings.Split(item, ",") {
+		for broker := range strings.SplitSeq(item, ",") {
 			if broker = strings.TrimSpace(broker); broker != "" {
 				brokers = append(brokers, broker)
 			}

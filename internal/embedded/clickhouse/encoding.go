@@ -42,7 +42,7 @@ var encodings = map[string]struct {
 
 // acceptedEncoding is the first one that both sides know.
 func acceptedEncoding(accept string) string {
-	for _, offer := range strings.Split(accept, ",") {
+	for offer := range strings.SplitSeq(accept, ",") {
 		name, _, _ := strings.Cut(strings.TrimSpace(offer), ";")
 		if _, ok := encodings[name]; ok {
 			return name

@@ -109,7 +109,7 @@ const (
 type analysis struct {
 	structSize uint32
 	statements uint32
-	flags      uint32
+	_          uint32 // flags
 	class      uint32
 }
 

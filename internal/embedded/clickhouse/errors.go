@@ -59,8 +59,7 @@ func engineException(text string) error {
 
 // asException gives every error a code, since clients expect one.
 func asException(err error) *exception {
-	var e *exception
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*exception](err); ok {
 		return e
 	}
 	return exceptionf(codeUnknownException, "UNKNOWN_EXCEPTION", "%v", err)

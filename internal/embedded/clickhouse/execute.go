@@ -99,7 +99,7 @@ func (c *conn) insert(sql, format string, p *parameters, rows io.Reader) (summar
 		if n > 0 && c.engine.insertAppend(stream, unsafe.Pointer(unsafe.SliceData(buffer)), uintptr(n)) != 0 {
 			break // the reason comes with the end of the stream
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

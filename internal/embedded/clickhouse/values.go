@@ -18,9 +18,10 @@ func (v *valuesReader) Read(p []byte) (int, error) {
 		case v.escaped:
 			v.escaped = false
 		case v.quote != 0:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				v.escaped = true
-			} else if c == v.quote {
+			case v.quote:
 				v.quote = 0
 			}
 		case c == '\'' || c == '"' || c == '`':
