@@ -31,6 +31,7 @@ type pipelines struct {
 	dir     string
 	streams streamsAPI
 	linter  *service.StreamConfigLinter
+	names   names
 	log     *slog.Logger
 
 	// seen holds what was last tried of each stream, running what runs.
@@ -54,6 +55,7 @@ func newPipelines(dir string, streams streamsAPI, env *service.Environment, log 
 	return &pipelines{
 		dir: dir, streams: streams, log: log,
 		linter: env.CoreConfigSchema("", "").NewStreamConfigLinter(),
+		names:  newNames(env),
 		seen:   map[string]source{}, running: map[string]source{}, told: map[string]string{},
 	}
 }
@@ -181,7 +183,7 @@ func (p *pipelines) lint(id string, file source) error {
 	}
 	faults := make([]error, len(lints))
 	for i, lint := range lints {
-		faults[i] = fmt.Errorf("%s:%d: %s", p.path(id), lint.Line, lint.What)
+		faults[i] = fmt.Errorf("%s:%d: %s%s", p.path(id), lint.Line, lint.What, p.names.meant(lint.What))
 	}
 	return errors.Join(faults...)
 }
