@@ -208,8 +208,7 @@ func TestEventsOfTheTableItselfChangeNothing(t *testing.T) {
 	if err := s.DeleteProduct(ctx, "a"); err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.CreateProduct(ctx, store.Product{ID: "a", Name: "new", Category: "light", Price: 1, Stock: 1})
-	if err != nil {
+	if _, err := s.CreateProduct(ctx, store.Product{ID: "a", Name: "new", Category: "light", Price: 1, Stock: 1}); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := s.Pool().Query(ctx, `SELECT payload FROM outbox ORDER BY seq`)
@@ -226,7 +225,7 @@ func TestEventsOfTheTableItselfChangeNothing(t *testing.T) {
 		if err := send(ctx, service.MessageBatch{recordOf(string(payload), offset, time.Now().Add(time.Minute), "published_by", "outbox")}); err != nil {
 			t.Fatal(err)
 		}
-		if p, err = s.Product(ctx, "a"); err != nil || p.Name != "new" {
+		if p, err := s.Product(ctx, "a"); err != nil || p.Name != "new" {
 			t.Fatalf("after %s product is %+v (%v)", payload, p, err)
 		}
 	}
