@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -147,6 +149,10 @@ func TestBadInputIsAnsweredSetAsideAndStopsNothing(t *testing.T) {
 	}
 	junk := []string{"", "\xff\xfe\x00", "null", "[1,2,3]", "hello", `{"id":1`, `{}`, `{"id":"x","quantity":"many"}`, strings.Repeat("[", 50_000),
 		`{"id":"nan","product_id":"a","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":NaN,"purchased_at":"2024-01-01"}`}
+	// as large as a record may be, and not to be made smaller by compression; its reasons come on top
+	large := make([]byte, 495_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(large)
+	junk = append(junk, hex.EncodeToString(large), `{"id":"again",`+strings.Repeat(`"quantity":"",`, 70_000)+`"quantity":""}`)
 	producer, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(up.Env[env.KafkaBrokers], ",")...))
 	if err != nil {
 		t.Fatal(err)

@@ -87,6 +87,25 @@ func TestPipelinesFollowTheirFiles(t *testing.T) {
 		t.Errorf("a typo stopped the stream that ran: %s", config)
 	}
 
+	// so does a fault in a contract, for every stream that names it
+	contract := filepath.Join(pipelines, "contracts", "purchases.yaml")
+	good, err := os.ReadFile(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	saveLikeAnEditor(t, contract, strings.Replace(string(good), "type:", "typ:", 1))
+	saveLikeAnEditor(t, filepath.Join(pipelines, "marker2.yaml"), ticker)
+	eventually(t, 10*time.Second, "the watcher has passed the faulty contract", func() (bool, string) {
+		_, active, _ := stream(t, up, "marker2")
+		return active, ""
+	})
+	for _, id := range []string{"purchases_ingest", "purchases_raw", "purchases_clickhouse"} {
+		if _, active, _ := stream(t, up, id); !active {
+			t.Errorf("a typo in a contract stopped %s", id)
+		}
+	}
+	saveLikeAnEditor(t, contract, string(good))
+
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
