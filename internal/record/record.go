@@ -1,4 +1,5 @@
-// Package record reads what the redpanda input says of a message: its place in Kafka.
+// Package record is how Kafka records travel a stream: one by one as messages of the redpanda input, or
+// many as one message, a Block; and what is known of their place in Kafka.
 package record
 
 import (
@@ -17,6 +18,7 @@ const (
 	metaPartition   = "kafka_partition"
 	metaOffset      = "kafka_offset"
 	metaTimestampMS = "kafka_timestamp_ms"
+	metaKey         = "kafka_key"
 	// metaHeaders lists the record's headers, where it has any.
 	metaHeaders = "__rpcn_kafka_headers"
 )
