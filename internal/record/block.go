@@ -19,9 +19,17 @@ import (
 // As the content of its message a block is the JSON array of its rows, so that components that know
 // nothing of blocks see all of them; processor split_rows makes it a message a row.
 type Block struct {
-	// Records are in the order of their partition, where they come from Kafka.
+	// Records are in the order of their partition, where they come from Kafka. Those on their way to it
+	// have no Topic yet, and nothing but Key and Value counts of them. Nobody changes a record of a block:
+	// several outputs may have it in hand.
 	Records []*kgo.Record
 }
+
+// MetaEntityID is the metadata that holds the business key of a row that has not been in Kafka yet.
+const MetaEntityID = "entity_id"
+
+// fromKafka reports whether a record has a place in Kafka.
+func fromKafka(r *kgo.Record) bool { return r.Topic != "" }
 
 var _ json.Marshaler = (*Block)(nil)
 
@@ -100,7 +108,11 @@ func Rows(batch service.MessageBatch) iter.Seq2[Row, error] {
 				continue
 			}
 			for _, r := range block.Records {
-				if !yield(Row{Value: r.Value, Position: positionOf(r), Placed: true, record: r}, nil) {
+				row := Row{Value: r.Value, Placed: fromKafka(r), record: r}
+				if row.Placed {
+					row.Position = positionOf(r)
+				}
+				if !yield(row, nil) {
 					return
 				}
 			}
@@ -123,7 +135,8 @@ func Count(batch service.MessageBatch) (rows int) {
 // Forged reports whether the row pretends to a place in Kafka that is not its own.
 func (r *Row) Forged() bool { return r.message != nil && Forged(r.message) }
 
-// Message returns the row as a message of its own, with the metadata that the redpanda input gives one.
+// Message returns the row as a message of its own, with the metadata that the redpanda input gives one,
+// or with MetaEntityID where it has not been in Kafka yet.
 func (r *Row) Message() *service.Message {
 	if r.record == nil {
 		return r.message.Copy()
@@ -131,6 +144,10 @@ func (r *Row) Message() *service.Message {
 	msg := service.NewMessage(r.Value)
 	for _, h := range r.record.Headers {
 		msg.MetaSetMut(h.Key, string(h.Value))
+	}
+	if !fromKafka(r.record) {
+		msg.MetaSetMut(MetaEntityID, string(r.record.Key))
+		return msg
 	}
 	// after the headers, so that none of them can pretend to be the row's place
 	msg.MetaSetMut(metaKey, string(r.record.Key))

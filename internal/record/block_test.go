@@ -57,6 +57,22 @@ func TestARowOfABlockKnowsItsPlaceWhateverItsHeadersSay(t *testing.T) {
 	}
 }
 
+func TestARowOnItsWayToKafkaHasNoPlaceThere(t *testing.T) {
+	b := &record.Block{Records: []*kgo.Record{{Key: []byte("p-1"), Value: []byte("{}")}}}
+	for row, err := range record.Rows(service.MessageBatch{b.Message()}) {
+		if err != nil || row.Placed {
+			t.Fatalf("row %+v, %v", row, err)
+		}
+		msg := row.Message()
+		if _, ok := record.Position(msg); ok {
+			t.Error("as a message of its own it has a place")
+		}
+		if id, _ := msg.MetaGet(record.MetaEntityID); id != "p-1" {
+			t.Errorf("its id is %q", id)
+		}
+	}
+}
+
 func TestABlockIsTheArrayOfItsRowsToWhoeverKnowsNoBlocks(t *testing.T) {
 	content, err := block(`{"a": 1}`, "not JSON", "\xff").Message().AsBytes()
 	if want := `[{"a":1},"not JSON","/w=="]`; err != nil || string(content) != want {
