@@ -57,6 +57,9 @@ type Row struct {
 	Topic     string `parquet:"_topic,dict"`
 	Partition int32  `parquet:"_partition"`
 	Offset    int64  `parquet:"_offset"`
+	// ReplayRun is the last run that tried to bring the row back and could not, ReplayReasons is why not.
+	ReplayRun     string `parquet:"replay_run,optional,dict"`
+	ReplayReasons string `parquet:"replay_reasons,optional"`
 }
 
 // Mark notes on a message who refused it and why.

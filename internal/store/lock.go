@@ -13,9 +13,10 @@ var ErrBusy = errors.New("is held by another")
 
 // The namespaces of advisory locks: what is locked, beside the hash of its name.
 const (
-	lockRun    = 0x72756e
-	lockStage  = 0x737461
-	lockOutbox = 0x6f7574
+	lockRun        = 0x72756e
+	lockStage      = 0x737461
+	lockOutbox     = 0x6f7574
+	lockQuarantine = 0x717561
 )
 
 // Lock is an advisory lock and the connection that holds it. PostgreSQL lets go of it when that

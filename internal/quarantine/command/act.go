@@ -1,0 +1,128 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"text/tabwriter"
+
+	"github.com/shop-connect/shop-connect/internal/progress"
+	"github.com/shop-connect/shop-connect/internal/quarantine/replay"
+)
+
+// bringBack is `quarantine replay`.
+func bringBack(ctx context.Context, d *desk) error {
+	text, err := d.mapping()
+	if err != nil {
+		return err
+	}
+	request := d.request()
+	if text != "" {
+		if request.Objects {
+			return fmt.Errorf("--%s goes with rows, and --%s means whole objects: give one of them", flagMapping, flagObjects)
+		}
+		if request.Mapping, err = replay.ParseMapping(text); err != nil {
+			return err
+		}
+		request.MappingText = text
+	}
+	return d.act(ctx, request, (*replay.Engine).Replay, "replayed", "would be replayed")
+}
+
+// discard is `quarantine discard`.
+func discard(ctx context.Context, d *desk) error {
+	request := d.request()
+	if request.Why = d.String(flagWhy); request.Why == "" {
+		return fmt.Errorf("say with --%s why these rows are given up; the run ledger keeps it", flagWhy)
+	}
+	return d.act(ctx, request, (*replay.Engine).Discard, "discarded", "would be discarded")
+}
+
+func (d *desk) mapping() (string, error) {
+	text, file := d.String(flagMapping), d.Path(flagMappingFile)
+	if file == "" {
+		return text, nil
+	}
+	if text != "" {
+		return "", fmt.Errorf("give --%s or --%s, not both", flagMapping, flagMappingFile)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading the mapping: %w", err)
+	}
+	return string(content), nil
+}
+
+func (d *desk) request() replay.Request {
+	r := replay.Request{Filter: d.filter, Objects: d.Bool(flagObjects), DryRun: d.Bool(flagDryRun)}
+	if who, err := user.Current(); err == nil {
+		r.By = who.Username
+	}
+	return r
+}
+
+func (d *desk) act(ctx context.Context, r replay.Request, do func(*replay.Engine, context.Context, replay.Request) (replay.Report, error), done, would string) error {
+	engine, err := d.engine()
+	if err != nil {
+		return err
+	}
+	defer engine.Kafka.Close()
+	var meter *progress.Meter
+	r.Total = func(rows int64) {
+		if rows > 0 {
+			meter = progress.Start(os.Stderr, "quarantine", rows)
+		}
+	}
+	r.Progress = func(rows int64) {
+		if meter != nil {
+			meter.Add(rows)
+		}
+	}
+	report, err := do(engine, ctx, r)
+	if meter != nil {
+		meter.Stop()
+	}
+	if errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("cancelled; what was done stays done, and the same command does the rest: %w", err)
+	}
+	if r.DryRun {
+		done = would
+	}
+	return errors.Join(d.print(report, r.Objects, done), err)
+}
+
+func (d *desk) print(report replay.Report, objects bool, done string) error {
+	out := tabwriter.NewWriter(d.App.Writer, 0, 0, 2, ' ', 0)
+	if objects {
+		_, _ = fmt.Fprintf(out, "%s objects %s\n", progress.Thousands(report.Objects), done)
+	} else {
+		_, _ = fmt.Fprintf(out, "%s rows: %s %s, %s still refused, %s left alone\n", progress.Thousands(report.RowsIn),
+			progress.Thousands(report.RowsOut), done, progress.Thousands(report.RowsRefused), progress.Thousands(report.RowsSkipped))
+	}
+	const shown = 20
+	for i, r := range report.Refused {
+		if i == 0 {
+			_, _ = fmt.Fprintln(out, "\nSTILL REFUSED FOR\tROWS\tTHE FIRST\tSAYS")
+		}
+		if i == shown {
+			_, _ = fmt.Fprintf(out, "… and %d more kinds\n", len(report.Refused)-shown)
+			break
+		}
+		_, _ = fmt.Fprintf(out, "%s\t%s\t%s\t%s\n", r.Reason, progress.Thousands(r.Rows), oneLine(r.Source, maxLine), oneLine(r.Message, maxLine))
+	}
+	for i, trouble := range report.Troubles {
+		if i == 0 {
+			_, _ = fmt.Fprintln(out, "\npassed over:")
+		}
+		_, _ = fmt.Fprintf(out, "  %s\n", oneLine(trouble, maxLine*2))
+	}
+	if report.RunID != "" {
+		_, _ = fmt.Fprintf(out, "\nrun %s\n", report.RunID)
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+	return nil
+}
