@@ -31,6 +31,7 @@ test: build install test/yaml test/licences ## Everything that a change must pas
 
 .PHONY: test/yaml
 test/yaml: build
+	$(BIN) contract lint pipelines/contracts
 	$(BIN) lint --skip-env-var-check $(STREAMS)
 	$(BIN) test pipelines/... streams/...
 
@@ -38,6 +39,12 @@ test/yaml: build
 .PHONY: test/licences
 test/licences:
 	@./.ci/licences
+
+# Tests fail where a committed file differs from what this writes.
+.PHONY: generate
+generate: build ## Write the texts that come from contracts: their JSON Schema and reference
+	$(BIN) contract schema > pipelines/contracts/contract.schema.json
+	$(BIN) contract reference pipelines/contracts > docs/contracts.md
 
 .PHONY: lint
 lint: ## Check Go and YAML style

@@ -18,6 +18,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/demo"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/load"
+	quarantine "github.com/shop-connect/shop-connect/internal/quarantine/command"
 	"github.com/shop-connect/shop-connect/internal/runs"
 )
 
@@ -62,9 +63,11 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(provisionCommand()),
 		service.CLIOptAddCommand(installCommand()),
 		service.CLIOptAddCommand(versionCommand()),
+		service.CLIOptAddCommand(contractCommand()),
 		service.CLIOptAddCommand(load.Command()),
 		service.CLIOptAddCommand(demo.Command(withStack)),
 		service.CLIOptAddCommand(runs.Command()),
+		service.CLIOptAddCommand(quarantine.Command()),
 		service.CLIOptAddCommand(auth.Command(env.ReadFile)),
 		service.CLIOptAddCommand(auth.UserCommand(env.ReadFile)),
 	}

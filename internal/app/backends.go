@@ -62,6 +62,11 @@ func openBackends(vars map[string]string) (*backends, error) {
 		kafka.Close()
 		return nil, err
 	}
+	if err := adoptContracts(ctx, ledger, slices.Collect(maps.Values(shop.Contracts))); err != nil {
+		kafka.Close()
+		ledger.Close()
+		return nil, err
+	}
 	shop.Store = ledger
 	return &backends{store: ledger, kafka: kafka, lake: lake, shop: shop}, nil
 }

@@ -19,9 +19,11 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 	"github.com/urfave/cli/v2"
 
+	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/embedded"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/provision"
+	"github.com/shop-connect/shop-connect/internal/store"
 	"github.com/shop-connect/shop-connect/internal/upproc"
 )
 
@@ -106,6 +108,14 @@ func (s *stack) serve(ctx context.Context, dataDir, dir, streams, api string) er
 	pipelines := newPipelines(dir, streamsAPI{"http://" + streams, streamsUser, s.vars[env.StreamsPassword]}, s.program.environment, s.log)
 	if err := pipelines.check(); err != nil {
 		return err
+	}
+	ledger, err := store.Open(ctx, s.vars[env.PostgresDSN])
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	pipelines.adopt = func(ctx context.Context, contracts []*contract.Contract) error {
+		return adoptContracts(ctx, ledger, contracts)
 	}
 	if err := env.WriteFile(dataDir, s.vars); err != nil {
 		return err

@@ -2,15 +2,18 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +36,8 @@ type pipelines struct {
 	linter  *service.StreamConfigLinter
 	names   names
 	log     *slog.Logger
+	// adopt refuses contracts that what is stored does not fit; it is nil where nothing is stored.
+	adopt func(context.Context, []*contract.Contract) error
 
 	// seen holds what was last tried of each stream, running what runs.
 	seen, running map[string]source
@@ -43,6 +48,7 @@ type pipelines struct {
 // source is a pipeline's file with the contracts it names: a change of either changes the stream.
 type source struct {
 	yaml, contracts string
+	parsed          []*contract.Contract
 	// fault is why the file, or a contract it names, cannot be used.
 	fault error
 }
@@ -104,7 +110,8 @@ func (p *pipelines) apply(ctx context.Context) error {
 		return p.news("", err)
 	}
 	faults := []error{p.news("", nil)}
-	for id, file := range files {
+	for _, id := range downstreamFirst(files) {
+		file := files[id]
 		if file.fault == nil && p.seen[id].equal(file) {
 			continue
 		}
@@ -130,6 +137,19 @@ func (p *pipelines) apply(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
+// downstreamFirst orders streams so that a contract's new field is known to every sink before the API
+// takes rows that have it; a sink stores what its own contract names.
+func downstreamFirst(files map[string]source) []string {
+	ids := slices.Sorted(maps.Keys(files))
+	slices.SortStableFunc(ids, func(a, b string) int {
+		return cmp.Compare(strings.Count(files[a].yaml, ingestionInput), strings.Count(files[b].yaml, ingestionInput))
+	})
+	return ids
+}
+
+// ingestionInput is what the YAML of a stream has that takes rows from the API.
+const ingestionInput = "jwt_http:"
+
 // news returns a fault unless it was the last one told of this stream.
 func (p *pipelines) news(id string, fault error) error {
 	if fault == nil {
@@ -152,6 +172,11 @@ func (p *pipelines) replace(ctx context.Context, id string, file source) error {
 	}
 	if err := p.lint(id, file); err != nil {
 		return err
+	}
+	if p.adopt != nil {
+		if err := p.adopt(ctx, file.parsed); err != nil {
+			return fmt.Errorf("%s: %w", p.path(id), err)
+		}
 	}
 	old, replaces := p.running[id]
 	err := p.streams.put(ctx, id, file.yaml, replaces)
@@ -239,13 +264,16 @@ func readSource(id, path string, contracts []string) (file source, found bool) {
 			continue
 		}
 		text, err := os.ReadFile(path)
+		var parsed *contract.Contract
 		if err == nil {
 			file.contracts += string(text)
-			_, err = contract.Parse(text)
+			parsed, err = contract.Parse(text)
 		}
 		if err != nil {
 			file.fault = errors.Join(file.fault, fmt.Errorf("%s: %w", path, err))
+			continue
 		}
+		file.parsed = append(file.parsed, parsed)
 	}
 	return file, true
 }

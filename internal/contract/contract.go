@@ -21,12 +21,16 @@ type Contract struct {
 	Entity string
 	// Version counts the changes of the file; refused rows carry it.
 	Version int
+	// Doc says in a sentence what a row is.
+	Doc string
 	// Key is the index in Fields of the business key. The later event of one key wins.
 	Key int
 	// EventTime is the index in Fields of the time that decides a row's business day, or -1.
 	EventTime int
 	// Fields are the columns, in the order that every layer stores them.
 	Fields []Field
+	// Source is the YAML that the contract was read from.
+	Source string
 }
 
 // Index returns the position of a field, or -1 where the contract has no such field.
@@ -77,23 +81,13 @@ func LoadDir(dir string) (map[string]*Contract, error) {
 	return contracts, errors.Join(faults...)
 }
 
-// document is the shape of the file; Parse turns it into a Contract whose rules are ready to check.
-type document struct {
-	Entity    string          `yaml:"entity"`
-	Version   int             `yaml:"version"`
-	Doc       string          `yaml:"doc"`
-	Key       string          `yaml:"key"`
-	EventTime string          `yaml:"event_time"`
-	Fields    []fieldDocument `yaml:"fields"`
-}
-
 // Parse reads a contract from YAML text.
 func Parse(raw []byte) (*Contract, error) {
 	var doc document
 	if err := decodeStrict(raw, &doc); err != nil {
 		return nil, err
 	}
-	c := &Contract{Entity: doc.Entity, Version: doc.Version, EventTime: -1}
+	c := &Contract{Entity: doc.Entity, Version: doc.Version, Doc: doc.Doc, EventTime: -1, Source: string(raw)}
 	var faults []error
 	if doc.Entity == "" {
 		faults = append(faults, errors.New("entity: is required, for example `entity: purchases`"))

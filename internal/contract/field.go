@@ -55,6 +55,10 @@ type Field struct {
 	Missing  Missing
 	// AcceptInteger lets a string field take a JSON integer as its decimal text (old producers).
 	AcceptInteger bool
+	// References names the entity whose key the values are, empty where they are no reference.
+	References string
+	// RefuseUnknown makes a reference to what is not there a reason to refuse the row, not just a warning.
+	RefuseUnknown bool
 
 	low, high        int64
 	lowText, hiText  string
@@ -63,25 +67,6 @@ type Field struct {
 	pattern          *regexp.Regexp
 	enum             []string
 	hasRange, anyLen bool
-}
-
-type fieldDocument struct {
-	Name          string   `yaml:"name"`
-	Type          string   `yaml:"type"`
-	Doc           string   `yaml:"doc"`
-	Required      bool     `yaml:"required"`
-	Missing       string   `yaml:"missing"`
-	AcceptInteger bool     `yaml:"accept_integer"`
-	Min           string   `yaml:"min"`
-	Max           string   `yaml:"max"`
-	Above         string   `yaml:"above"`
-	Below         string   `yaml:"below"`
-	NotBefore     string   `yaml:"not_before"`
-	MaxAhead      string   `yaml:"max_ahead"`
-	MinLength     int      `yaml:"min_length"`
-	MaxLength     int      `yaml:"max_length"`
-	Pattern       string   `yaml:"pattern"`
-	Enum          []string `yaml:"enum"`
 }
 
 func (d *fieldDocument) build() (Field, error) {
@@ -114,6 +99,7 @@ func (d *fieldDocument) build() (Field, error) {
 	}
 	d.buildRange(&f, fault)
 	d.buildText(&f, fault)
+	d.buildReference(&f, fault)
 	return f, errors.Join(faults...)
 }
 
@@ -147,6 +133,9 @@ func (d *fieldDocument) buildRange(f *Field, fault func(string, ...any)) {
 	}
 }
 
+// maxAnyLength is the length of a text that has no limit of its own.
+const maxAnyLength = math.MaxInt32
+
 func (d *fieldDocument) buildText(f *Field, fault func(string, ...any)) {
 	f.anyLen = d.MinLength != 0 || d.MaxLength != 0
 	if f.Type != String && (f.anyLen || d.Pattern != "" || len(d.Enum) > 0 || d.AcceptInteger) {
@@ -156,7 +145,7 @@ func (d *fieldDocument) buildText(f *Field, fault func(string, ...any)) {
 		fault("min_length %d is above max_length %d", d.MinLength, d.MaxLength)
 	}
 	if f.maxLen == 0 {
-		f.maxLen = math.MaxInt32
+		f.maxLen = maxAnyLength
 	}
 	if d.Pattern != "" {
 		re, err := regexp.Compile(d.Pattern)
@@ -164,6 +153,18 @@ func (d *fieldDocument) buildText(f *Field, fault func(string, ...any)) {
 			fault("pattern: %w", err)
 		}
 		f.pattern = re
+	}
+}
+
+func (d *fieldDocument) buildReference(f *Field, fault func(string, ...any)) {
+	f.References, f.RefuseUnknown = d.References, d.Unknown == "refuse"
+	switch {
+	case d.Unknown != "" && d.References == "":
+		fault("unknown: says what to do with an unknown reference, and there is no `references`")
+	case d.Unknown != "" && d.Unknown != "warn" && d.Unknown != "refuse":
+		fault("unknown: %q is unknown; use warn or refuse", d.Unknown)
+	case d.References != "" && f.Type != String && f.Type != Int64:
+		fault("references: keys are of type string or int64, not %s", f.Type)
 	}
 }
 

@@ -27,11 +27,18 @@ const (
 	RuleLength   = "length"
 	RulePattern  = "pattern"
 	RuleEnum     = "enum"
+	// RuleReference is a value that is no key of the entity it refers to.
+	RuleReference = "reference"
 )
 
 // Absent is the reason for a required value that is not there.
 func (f *Field) Absent() Reason {
 	return Reason{f.Name, RuleRequired, "is required"}
+}
+
+// UnknownReference is the reason for a value that is no key of the entity that the field refers to.
+func (f *Field) UnknownReference(value string) Reason {
+	return Reason{f.Name, RuleReference, "must be known among " + f.References + ", is " + Quote([]byte(value))}
 }
 
 // HasTextRules reports whether CheckText can refuse anything.

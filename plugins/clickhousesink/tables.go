@@ -73,6 +73,9 @@ func loadTables(ctx context.Context, conn driver.Conn, cfg config) (*tables, err
 		columns = append(columns, wanted{cfg.dayColumn, typeDate})
 	}
 	columns = append(columns, wanted{columnVersion, typeUInt64}, wanted{columnDeleted, typeUInt8})
+	if err := addColumns(ctx, conn, cfg); err != nil {
+		return nil, err
+	}
 	present, err := check(ctx, conn, cfg.table, columns)
 	faults := []error{err}
 	t := &tables{insertRows: insert(cfg.table, columns)}
@@ -108,8 +111,8 @@ func insert(table string, columns []wanted) string {
 
 func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
-// check compares a table with the columns wanted of it, and returns the types it has.
-func check(ctx context.Context, conn driver.Conn, table string, columns []wanted) (map[string]string, error) {
+// columnsOf returns the types of the columns that can be written to, by name.
+func columnsOf(ctx context.Context, conn driver.Conn, table string) (map[string]string, error) {
 	database, name, found := strings.Cut(table, ".")
 	if !found {
 		database, name = "", table
@@ -135,6 +138,15 @@ WHERE database = if(? = '', currentDatabase(), ?) AND table = ?`, database, data
 	}
 	if len(present) == 0 {
 		return nil, fmt.Errorf("table %s does not exist: run `shop-connect provision`, or create it", table)
+	}
+	return present, nil
+}
+
+// check compares a table with the columns wanted of it, and returns the types it has.
+func check(ctx context.Context, conn driver.Conn, table string, columns []wanted) (map[string]string, error) {
+	present, err := columnsOf(ctx, conn, table)
+	if err != nil {
+		return nil, err
 	}
 	var faults []error
 	for _, column := range columns {
