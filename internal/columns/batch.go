@@ -5,6 +5,7 @@
 package columns
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/shop-connect/shop-connect/internal/clock"
@@ -18,6 +19,14 @@ type Position struct {
 	Offset    int64
 	// Timestamp is the record's own time, in microseconds since 1970 UTC.
 	Timestamp int64
+}
+
+// AppendDerivedID writes the id of a record that came without one: its place in Kafka, so that a
+// redelivery of the record is the same row (I3).
+func AppendDerivedID(b []byte, pos Position) []byte {
+	b = append(append(b, pos.Topic...), '-')
+	b = append(strconv.AppendInt(b, int64(pos.Partition), 10), '-')
+	return strconv.AppendInt(b, pos.Offset, 10)
 }
 
 // Column holds the values of one field. String fields use Text, all others Int, in the

@@ -44,10 +44,12 @@ type Decoder struct {
 	now        time.Time
 
 	index   map[string]int
+	order   []int // of the fields in the row before, as far as it was plain
 	json    jx.Decoder
 	onField func(d *jx.Decoder, key []byte) error
 	cells   []cell
 	arena   []byte
+	source  []byte // what the texts of cells are in: the row itself, or arena
 	deleted bool
 	reasons []contract.Reason
 }
@@ -65,6 +67,7 @@ func NewDecoder(c *contract.Contract, strictness Strictness, shop *time.Location
 	d := &Decoder{
 		contract: c, strictness: strictness, shop: shop, now: time.Now(),
 		index: make(map[string]int, len(c.Fields)), cells: make([]cell, len(c.Fields)),
+		order: make([]int, len(c.Fields)),
 	}
 	for i := range c.Fields {
 		d.index[c.Fields[i].Name] = i
@@ -95,18 +98,46 @@ func (d *Decoder) Append(b *Batch, value []byte, pos Position, source int) ([]co
 
 // Decode reads a row without appending it, and returns the reasons why it is refused.
 func (d *Decoder) Decode(value []byte) []contract.Reason {
+	if n := d.plain(value); n > 0 && blank(value, n) == len(value) {
+		return d.judge()
+	}
+	return d.decode(value)
+}
+
+// DecodeFirst reads the row that data begins with like Decode, and returns how long it is. That is 0
+// where the row is not plain, and nothing is known of it: find its end, and Decode it.
+func (d *Decoder) DecodeFirst(data []byte) (length int, reasons []contract.Reason) {
+	if length = d.plain(data); length == 0 {
+		return 0, nil
+	}
+	return length, d.judge()
+}
+
+func (d *Decoder) begin() {
 	clear(d.cells)
 	d.arena, d.reasons, d.deleted = d.arena[:0], d.reasons[:0], false
+}
+
+// decode reads a row of any kind.
+func (d *Decoder) decode(value []byte) []contract.Reason {
+	d.begin()
 	d.json.ResetBytes(value)
 	if d.json.Next() != jx.Object {
 		return d.refuse("", contract.RuleJSON, "must be a JSON object, is "+contract.Quote(value))
 	}
-	if err := d.json.ObjBytes(d.onField); err != nil {
+	err := d.json.ObjBytes(d.onField)
+	d.source = d.arena
+	if err != nil {
 		return d.refuse("", contract.RuleJSON, "must be well-formed JSON: "+err.Error())
 	}
 	if err := d.json.Skip(); !errors.Is(err, io.EOF) {
 		return d.refuse("", contract.RuleJSON, "must be one JSON object with nothing behind it")
 	}
+	return d.judge()
+}
+
+// judge holds a row that has been read against the contract.
+func (d *Decoder) judge() []contract.Reason {
 	if d.deleted {
 		d.keepDeletion()
 	} else if d.strictness == Valid {
@@ -121,8 +152,8 @@ func (d *Decoder) Deleted() bool { return d.deleted }
 // Has reports whether the row last decoded has a value for a field.
 func (d *Decoder) Has(field int) bool { return d.cells[field].set }
 
-// Text returns a string value of the row last decoded, valid until the next call.
-func (d *Decoder) Text(field int) []byte { return d.arena[d.cells[field].start:d.cells[field].end] }
+// Text returns a string value of the row last decoded, valid until the next call and as long as the row.
+func (d *Decoder) Text(field int) []byte { return d.source[d.cells[field].start:d.cells[field].end] }
 
 // Int returns a value of the row last decoded, for a field that is not a string.
 func (d *Decoder) Int(field int) int64 { return d.cells[field].value }
@@ -172,7 +203,7 @@ func (d *Decoder) checkRule(field *contract.Field, c *cell) {
 	case !c.set:
 	case field.Type == contract.String:
 		if field.HasTextRules() {
-			d.reasons = append(d.reasons, field.CheckText(d.arena[c.start:c.end])...)
+			d.reasons = append(d.reasons, field.CheckText(d.source[c.start:c.end])...)
 		}
 	default:
 		if low, high, ok := field.Range(d.now); ok && (c.value < low || c.value > high) {
@@ -194,7 +225,7 @@ func (d *Decoder) commit(b *Batch, pos Position, source int) error {
 			col.Int = append(col.Int, c.value)
 		} else {
 			if c.set {
-				col.Text.Data = append(col.Text.Data, d.arena[c.start:c.end]...)
+				col.Text.Data = append(col.Text.Data, d.source[c.start:c.end]...)
 			} else if i == d.contract.Key && d.contract.Fields[i].Missing == contract.MissingGenerated {
 				col.Text.Data, null = AppendDerivedID(col.Text.Data, pos), false
 			}
@@ -215,14 +246,6 @@ func (d *Decoder) commit(b *Batch, pos Position, source int) error {
 	b.Source = append(b.Source, source)
 	b.Len++
 	return nil
-}
-
-// AppendDerivedID writes the id of a record that came without one: its place in Kafka, so that a
-// redelivery of the record is the same row (I3).
-func AppendDerivedID(b []byte, pos Position) []byte {
-	b = append(append(b, pos.Topic...), '-')
-	b = append(strconv.AppendInt(b, int64(pos.Partition), 10), '-')
-	return strconv.AppendInt(b, pos.Offset, 10)
 }
 
 // field decodes one member of the object. Errors are those of the JSON itself; a value that does not
