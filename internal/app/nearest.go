@@ -2,10 +2,13 @@ package app
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"sync"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/shop-connect/shop-connect/internal/nearest"
 )
 
 // names are those of all components and fields that a stream may use.
@@ -61,39 +64,9 @@ func (n names) meant(fault string) string {
 		if known[given] {
 			continue
 		}
-		best, nearest := 3, ""
-		for name := range known {
-			if d := distance(given, name); d < best || (d == best && best < 3 && name < nearest) {
-				best, nearest = d, name
-			}
-		}
-		if nearest != "" && best < len(given)/2 {
-			return "; did you mean " + nearest + "?"
+		if name := nearest.Of(given, maps.Keys(known)); name != "" {
+			return "; did you mean " + name + "?"
 		}
 	}
 	return ""
-}
-
-// distance is how many letters have to be added, taken away or replaced, at most 3.
-func distance(a, b string) int {
-	if len(a)-len(b) > 2 || len(b)-len(a) > 2 {
-		return 3
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		above := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := above
-			if a[i] != b[j] {
-				replaced++
-			}
-			above = row[j+1]
-			row[j+1] = min(replaced, above+1, row[j]+1)
-		}
-	}
-	return min(row[len(b)], 3)
 }

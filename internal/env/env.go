@@ -20,6 +20,8 @@ const (
 	JWTSecret       = "JWT_SECRET"       // HS256 key of the API's tokens
 	APIAddress      = "API_ADDRESS"      // host:port that the HTTP API listens on
 	StreamsAddress  = "STREAMS_ADDRESS"  // host:port of the streams REST API
+	StreamsURL      = "STREAMS_URL"      // of the streams REST API that runs batch streams, where it is another replica's
+	StreamsDir      = "STREAMS_DIR"      // folder of the batch streams; streams where it is not set
 	StreamsUser     = "STREAMS_USER"     // of the streams REST API
 	StreamsPassword = "STREAMS_PASSWORD" // of the streams REST API
 	ContractsDir    = "CONTRACTS_DIR"    // folder of the contracts; pipelines/contracts where it is not set
@@ -28,7 +30,7 @@ const (
 
 var names = []string{
 	KafkaBrokers, S3Endpoint, S3Region, S3AccessKey, S3SecretKey, PostgresDSN, ClickHouseDSN, JWTSecret,
-	APIAddress, StreamsAddress, StreamsUser, StreamsPassword, ContractsDir, ShopTimezone,
+	APIAddress, StreamsAddress, StreamsURL, StreamsDir, StreamsUser, StreamsPassword, ContractsDir, ShopTimezone,
 }
 
 // FromProcess returns the variables that this process was started with.

@@ -3,12 +3,9 @@
 package runs
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -22,129 +19,96 @@ import (
 
 const (
 	pollInterval = 100 * time.Millisecond
-	// deleteTimeout bounds the removal of a stream that does not let go; without it a call can hang.
-	deleteTimeout = "30s"
 	// startTimeout is how long a posted stream may take to enter itself in the ledger.
 	startTimeout = 60 * time.Second
 	// orphanInterval is how often it is checked that the process of a run is still there.
 	orphanInterval = 2 * time.Second
 )
 
-// ErrBusy is returned where a run of the same name is at work, and its YAML does not say to queue.
-var ErrBusy = errors.New("a run of this name is at work")
+var (
+	// ErrBusy is returned where a run of the same name is at work, and its YAML does not say to queue.
+	ErrBusy = errors.New("a run of this name is at work")
+	// ErrTaken is returned for the id of another run.
+	ErrTaken = errors.New("the run id is that of another run: leave it out, or make a new one")
+)
 
 // Client starts and follows runs.
 type Client struct {
 	// StreamsURL, User and Password are those of the streams REST API.
 	StreamsURL, User, Password string
+	// Dir is the folder of the batch streams.
+	Dir string
 	// Store holds the ledger.
 	Store *store.Store
 	// HTTP makes the calls; nil means http.DefaultClient.
 	HTTP *http.Client
 }
 
-// Start posts a batch stream with parameters and returns once its run is in the ledger.
-func (c *Client) Start(ctx context.Context, path string, params map[string]string) (store.Run, error) {
-	id, err := uuid.NewV7()
+// Request asks for a run.
+type Request struct {
+	// Name is that of a batch stream.
+	Name string
+	// Params are its parameters; those left out have their defaults.
+	Params map[string]string
+	// ID is a UUID that the caller has made, so that a request that is sent twice starts one run; or empty.
+	ID string
+}
+
+// Start posts a batch stream with parameters and returns once its run is in the ledger. A request whose
+// id is that of a run which was asked for in the same words returns that run.
+func (c *Client) Start(ctx context.Context, r Request) (store.Run, error) {
+	path, err := Find(c.Dir, r.Name)
 	if err != nil {
-		return store.Run{}, fmt.Errorf("making a run id: %w", err)
+		return store.Run{}, err
 	}
-	params = maps.Clone(params)
+	if _, given := r.Params[paramRunID]; given {
+		return store.Run{}, ParamFaults{{paramRunID, "is no parameter: it is given beside them"}}
+	}
+	if r.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return store.Run{}, fmt.Errorf("making a run id: %w", err)
+		}
+		r.ID = id.String()
+	} else if run, err := c.known(ctx, r); err == nil || !errors.Is(err, store.ErrNotFound) {
+		return run, err
+	}
+	params := maps.Clone(r.Params)
 	if params == nil {
 		params = map[string]string{}
 	}
-	params[paramRunID] = id.String()
+	params[paramRunID] = r.ID
 	s, err := load(path, params)
 	if err != nil {
 		return store.Run{}, err
 	}
-	streamID := strings.TrimSuffix(filepath.Base(path), extension)
-	if err := c.post(ctx, streamID, s); err != nil {
-		return store.Run{}, fmt.Errorf("starting %s: %w", streamID, err)
-	}
-	return c.awaitEntry(ctx, streamID, id.String())
-}
-
-// post puts the stream in the place of one that has ended. Ids are reused: Connect keeps something of
-// every new one for ever.
-func (c *Client) post(ctx context.Context, streamID string, s stream) error {
-	for {
-		status, answer, err := c.call(ctx, http.MethodPost, "/streams/"+streamID, s.yaml)
-		if err != nil || status == http.StatusOK {
-			return err
-		}
-		if !bytes.Contains(answer, []byte("already exists")) {
-			return refusal(status, answer)
-		}
-		busy, err := c.busy(ctx, s.name)
-		if err != nil {
-			return err
-		}
-		if busy && !s.queues {
-			return fmt.Errorf("%w: wait for it, cancel it, or write `on_busy: queue` into its YAML", ErrBusy)
-		}
-		if !busy {
-			err = c.remove(ctx, streamID)
-		} else {
-			err = pause(ctx, pollInterval)
-		}
-		if err != nil {
-			return err
+	streamID, err := c.post(ctx, strings.TrimSuffix(filepath.Base(path), extension), s)
+	if errors.Is(err, ErrBusy) {
+		// the same request, sent at the same time, may be the run that is in the way
+		if run, err := c.known(ctx, r); err == nil {
+			return run, nil
 		}
 	}
-}
-
-// busy reports whether the ledger has a run of a name that has not ended.
-func (c *Client) busy(ctx context.Context, name string) (bool, error) {
-	if err := c.Store.EndAbandoned(ctx, name); err != nil {
-		return false, err
-	}
-	newest, err := c.Store.Runs(ctx, name, 1)
-	return err == nil && len(newest) == 1 && !newest[0].Status.Final(), err
-}
-
-// refusal turns an answer of the streams API into words.
-func refusal(status int, answer []byte) error {
-	var lints struct {
-		Errors []string `json:"lint_errors"`
-	}
-	if json.Unmarshal(answer, &lints) == nil && len(lints.Errors) > 0 {
-		return fmt.Errorf("its YAML has faults: %s", strings.Join(lints.Errors, "; "))
-	}
-	if status == http.StatusUnauthorized {
-		return errors.New("the streams API refuses user and password: check STREAMS_USER and STREAMS_PASSWORD")
-	}
-	return fmt.Errorf("the streams API answers %d: %s", status, bytes.TrimSpace(answer))
-}
-
-func (c *Client) remove(ctx context.Context, streamID string) error {
-	status, answer, err := c.call(ctx, http.MethodDelete, "/streams/"+streamID+"?timeout="+deleteTimeout, "")
-	if err != nil || status == http.StatusOK || status == http.StatusNotFound {
-		return err
-	}
-	return refusal(status, answer)
-}
-
-func (c *Client) call(ctx context.Context, method, path, body string) (int, []byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.StreamsURL, "/")+path, strings.NewReader(body))
 	if err != nil {
-		return 0, nil, fmt.Errorf("calling the streams API: %w", err)
+		return store.Run{}, fmt.Errorf("starting %s: %w", r.Name, err)
 	}
-	request.SetBasicAuth(c.User, c.Password)
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	response, err := client.Do(request)
+	return c.awaitEntry(ctx, streamID, r.ID)
+}
+
+// known returns the run of an id, if it is what a request asks for.
+func (c *Client) known(ctx context.Context, r Request) (store.Run, error) {
+	run, err := c.Store.Run(ctx, r.ID)
 	if err != nil {
-		return 0, nil, fmt.Errorf("calling the streams API: %w; is `shop-connect up` or `streams` running?", err)
+		return store.Run{}, err
 	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, nil, fmt.Errorf("reading the answer of the streams API: %w", err)
+	same := run.Name == r.Name
+	for name, value := range r.Params {
+		same = same && run.Parameters[name] == value
 	}
-	return response.StatusCode, answer, nil
+	if !same {
+		return store.Run{}, ErrTaken
+	}
+	return run, nil
 }
 
 // awaitEntry waits until the stream has entered its run in the ledger.
@@ -156,9 +120,9 @@ func (c *Client) awaitEntry(ctx context.Context, streamID, id string) (store.Run
 		if err == nil || !errors.Is(err, store.ErrNotFound) {
 			return run, err
 		}
-		if ended, err := c.ended(ctx, streamID); err != nil {
+		if state, err := c.state(ctx, streamID); err != nil {
 			return store.Run{}, err
-		} else if ended {
+		} else if state != active {
 			// it may have entered itself, and ended, between the two looks
 			if run, err := c.Store.Run(ctx, id); err == nil {
 				return run, nil
@@ -171,39 +135,37 @@ func (c *Client) awaitEntry(ctx context.Context, streamID, id string) (store.Run
 	}
 }
 
-func (c *Client) ended(ctx context.Context, streamID string) (bool, error) {
-	status, answer, err := c.call(ctx, http.MethodGet, "/streams/"+streamID, "")
-	if err != nil {
-		return false, err
+// Run returns a run as it stands. One whose process was killed is closed first.
+func (c *Client) Run(ctx context.Context, id string) (store.Run, error) {
+	run, err := c.Store.Run(ctx, id)
+	if err != nil || run.Status.Final() {
+		return run, err
 	}
-	var s struct {
-		Active bool `json:"active"`
+	if err := c.Store.EndAbandoned(ctx, run.Name); err != nil {
+		return run, err
 	}
-	if status == http.StatusNotFound {
-		return true, nil
-	}
-	if err := json.Unmarshal(answer, &s); err != nil || status != http.StatusOK {
-		return false, refusal(status, answer)
-	}
-	return !s.Active, nil
+	return c.Store.Run(ctx, id)
+}
+
+// Runs returns the newest runs, at most limit.
+func (c *Client) Runs(ctx context.Context, f store.RunFilter, limit int) ([]store.Run, error) {
+	return c.Store.Runs(ctx, f, limit)
 }
 
 // Follow returns a run once it has ended, and calls progress with what it is at meanwhile.
 func (c *Client) Follow(ctx context.Context, id string, progress func(store.Run)) (store.Run, error) {
 	looked := time.Now()
 	for {
-		run, err := c.Store.Run(ctx, id)
+		look := c.Store.Run
+		if time.Since(looked) > orphanInterval {
+			looked, look = time.Now(), c.Run
+		}
+		run, err := look(ctx, id)
 		if err != nil || run.Status.Final() {
 			return run, err
 		}
 		if progress != nil {
 			progress(run)
-		}
-		if time.Since(looked) > orphanInterval {
-			looked = time.Now()
-			if err := c.Store.EndAbandoned(ctx, run.Name); err != nil {
-				return run, err
-			}
 		}
 		if err := pause(ctx, pollInterval); err != nil {
 			return run, err
@@ -211,13 +173,13 @@ func (c *Client) Follow(ctx context.Context, id string, progress func(store.Run)
 	}
 }
 
-// Cancel removes the stream of a batch file; its run ends as cancelled.
-func (c *Client) Cancel(ctx context.Context, path string) error {
-	streamID := strings.TrimSuffix(filepath.Base(path), extension)
-	if err := c.remove(ctx, streamID); err != nil {
-		return fmt.Errorf("cancelling %s: %w", streamID, err)
+// Cancel asks for the end of a run and returns it as it stands. Whoever is at work on it, wherever it was
+// started from, ends it within seconds.
+func (c *Client) Cancel(ctx context.Context, id string) (store.Run, error) {
+	if err := c.Store.RequestCancel(ctx, id); err != nil {
+		return store.Run{}, err
 	}
-	return nil
+	return c.Run(ctx, id)
 }
 
 func pause(ctx context.Context, d time.Duration) error {

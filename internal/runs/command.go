@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,12 @@ const (
 	flagStreams = "streams"
 )
 
+// The exit codes, besides 0 for a run that succeeded and 1 for one that did not.
+const (
+	exitBusy      = 3
+	exitCancelled = 130 // what a shell makes of Ctrl-C
+)
+
 // cancelTimeout bounds what is done after Ctrl-C.
 const cancelTimeout = 40 * time.Second
 
@@ -33,15 +40,16 @@ func Command() *cli.Command {
 		Name:      "run-batch",
 		Usage:     "Run a batch stream to its end and say what it did",
 		ArgsUsage: "NAME",
-		Description: "Posts streams/NAME.yaml to the streams REST API and follows its run. Exits with an error when the\n" +
-			"run does not succeed. Ctrl-C cancels the run.\n\n" +
+		Description: "Posts streams/NAME.yaml to the streams REST API and follows its run. Ctrl-C cancels the run.\n" +
+			"Exits with 0 when the run succeeded, 130 when it was cancelled, 3 when another of its name is at work,\n" +
+			"else 1.\n\n" +
 			"  shop-connect run-batch copy_raw_to_stage --param entity=products\n\n" +
 			"Finds the servers by the environment (STREAMS_ADDRESS, STREAMS_USER, STREAMS_PASSWORD, POSTGRES_DSN),\n" +
 			"else by the data directory of a running `shop-connect up`.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: flagParam, Usage: "parameter of the stream, `key=value`; may be given several times"},
 			&cli.StringFlag{Name: flagDataDir, Value: ".shop", Usage: "data directory of a running `up`"},
-			&cli.StringFlag{Name: flagStreams, Value: "streams", Usage: "folder of the batch streams"},
+			&cli.StringFlag{Name: flagStreams, Value: DefaultDir, EnvVars: []string{env.StreamsDir}, Usage: "folder of the batch streams"},
 		},
 		Action: action,
 	}
@@ -111,10 +119,14 @@ func ToEnd(ctx context.Context, vars map[string]string, path string, params map[
 		return err
 	}
 	defer ledger.Close()
+	dir, name := filepath.Split(path)
 	client := &Client{
-		StreamsURL: "http://" + vars[env.StreamsAddress], User: vars[env.StreamsUser], Password: vars[env.StreamsPassword], Store: ledger,
+		StreamsURL: StreamsURL(vars), User: vars[env.StreamsUser], Password: vars[env.StreamsPassword], Dir: dir, Store: ledger,
 	}
-	run, err := client.Start(ctx, path, params)
+	run, err := client.Start(ctx, Request{Name: strings.TrimSuffix(name, extension), Params: params})
+	if errors.Is(err, ErrBusy) {
+		return cli.Exit(err, exitBusy)
+	}
 	if err != nil {
 		return err
 	}
@@ -122,12 +134,7 @@ func ToEnd(ctx context.Context, vars map[string]string, path string, params map[
 	run, err = client.Follow(ctx, run.ID, show.progress)
 	show.clear()
 	if ctx.Err() != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
-		defer cancel()
-		if err := client.Cancel(ctx, path); err != nil {
-			return err
-		}
-		run, err = client.Follow(ctx, run.ID, nil)
+		run, err = client.cancelToEnd(context.WithoutCancel(ctx), run.ID, live)
 	}
 	if err != nil {
 		return err
@@ -135,8 +142,31 @@ func ToEnd(ctx context.Context, vars map[string]string, path string, params map[
 	if _, err := fmt.Fprintln(out, summary(run)); err != nil {
 		return fmt.Errorf("printing the result: %w", err)
 	}
-	if run.Status != store.Succeeded {
-		return errors.New("run " + run.ID + " of " + run.Name + " " + string(run.Status) + ": " + run.Error)
+	if run.Status == store.Succeeded {
+		return nil
 	}
-	return nil
+	err = errors.New("run " + run.ID + " of " + run.Name + " " + string(run.Status) + ": " + run.Error)
+	if run.Status == store.Cancelled {
+		return cli.Exit(err, exitCancelled)
+	}
+	return err
+}
+
+// cancelToEnd cancels a run and returns it once it has ended.
+func (c *Client) cancelToEnd(ctx context.Context, id string, live io.Writer) (store.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, cancelTimeout)
+	defer cancel()
+	_, _ = fmt.Fprintln(live, "cancelling the run")
+	if run, err := c.Cancel(ctx, id); err != nil {
+		return run, err
+	}
+	return c.Follow(ctx, id, nil)
+}
+
+// StreamsURL is where the streams REST API is: STREAMS_URL, else this machine's STREAMS_ADDRESS.
+func StreamsURL(vars map[string]string) string {
+	if url := vars[env.StreamsURL]; url != "" {
+		return url
+	}
+	return "http://" + vars[env.StreamsAddress]
 }

@@ -32,7 +32,7 @@ const clearLine = "\r\x1b[K"
 
 func (d *display) progress(run store.Run) {
 	if d.live {
-		_, _ = fmt.Fprint(d.out, clearLine+progressLine(run))
+		_, _ = fmt.Fprint(d.out, clearLine+d.cut(progressLine(run)))
 		d.shown = true
 		return
 	}
@@ -40,6 +40,15 @@ func (d *display) progress(run store.Run) {
 		d.last = time.Now()
 		_, _ = fmt.Fprintln(d.out, progressLine(run))
 	}
+}
+
+// cut keeps a line on one line of the terminal: only the last line can be written over.
+func (d *display) cut(line string) string {
+	width, _, err := term.GetSize(int(d.out.(*os.File).Fd()))
+	if err != nil || len(line) < width {
+		return line
+	}
+	return line[:max(width-1, 0)]
 }
 
 // clear makes room for the result.
@@ -51,9 +60,15 @@ func (d *display) clear() {
 
 func progressLine(run store.Run) string {
 	took := time.Since(run.StartedAt)
-	line := fmt.Sprintf("%s %s, %s: %s rows in, %s objects", run.Name, run.Status, took.Round(time.Second), group(run.RowsIn), group(run.Objects))
+	line := fmt.Sprintf("%s %s, %s: %s rows in", run.Name, run.Status, took.Round(time.Second), group(run.RowsIn))
+	if run.Objects > 0 {
+		line += fmt.Sprintf(", %s objects", group(run.Objects))
+	}
 	if seconds := took.Seconds(); seconds >= 1 && run.RowsIn > 0 {
 		line += fmt.Sprintf(", %s rows/s", group(int64(float64(run.RowsIn)/seconds)))
+	}
+	if run.Progress != "" {
+		line += "; " + run.Progress
 	}
 	return line
 }
@@ -67,6 +82,9 @@ func summary(run store.Run) string {
 		group(run.RowsIn), group(run.RowsOut), group(run.RowsRefused), group(run.RowsSkipped))
 	if run.Objects+run.ObjectsUnchanged > 0 {
 		line += fmt.Sprintf("; %s objects, %s of them refused, and %s unchanged", group(run.Objects), group(run.ObjectsRefused), group(run.ObjectsUnchanged))
+	}
+	if run.Progress != "" {
+		line += "; " + run.Progress
 	}
 	return line
 }

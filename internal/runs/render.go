@@ -11,7 +11,13 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/shop-connect/shop-connect/internal/nearest"
+	"github.com/shop-connect/shop-connect/internal/runparam"
 )
+
+// DefaultDir is the folder of the batch streams where nothing says otherwise.
+const DefaultDir = "streams"
 
 const (
 	extension  = ".yaml"
@@ -19,12 +25,8 @@ const (
 	paramRunID = "run_id"
 )
 
-var (
-	// parameter is ${PARAM_NAME} or ${PARAM_NAME:default}.
-	parameter = regexp.MustCompile(`\$\{PARAM_([A-Z0-9_]+)(:[^}]*)?\}`)
-	// harmless is what a value may consist of: it ends up in YAML that a server interpolates once more.
-	harmless = regexp.MustCompile(`^[A-Za-z0-9._:/=+@-]*$`)
-)
+// parameter is ${PARAM_NAME} or ${PARAM_NAME:default}.
+var parameter = regexp.MustCompile(`\$\{PARAM_([A-Z0-9_]+)(:[^}]*)?\}`)
 
 // Names lists the batch streams of a folder.
 func Names(dir string) ([]string, error) {
@@ -41,22 +43,36 @@ func Names(dir string) ([]string, error) {
 	return names, nil
 }
 
-// Find returns the path of a batch stream by its name.
+// UnknownName is the error of a name that no batch stream has.
+type UnknownName struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownName) Error() string {
+	if e.Name == "" {
+		return "name a batch stream: " + strings.Join(e.Known, ", ")
+	}
+	text := fmt.Sprintf("there is no batch stream %.80q", e.Name)
+	if meant := nearest.Of(e.Name, slices.Values(e.Known)); meant != "" {
+		text += "; did you mean " + meant + "?"
+	}
+	return text + " There are " + strings.Join(e.Known, ", ")
+}
+
+// Find returns the path of a batch stream by its name, which is one of Names and thus no path of its own.
 func Find(dir, name string) (string, error) {
 	names, err := Names(dir)
 	if err != nil {
 		return "", err
 	}
-	if slices.Contains(names, name) {
-		return filepath.Join(dir, name+extension), nil
-	}
 	if len(names) == 0 {
-		return "", fmt.Errorf("there is no batch stream in %q: start in the project's folder, or name the folder with --streams", dir)
+		return "", fmt.Errorf("there is no batch stream in %q: start in the project's folder, or name the folder with --streams or STREAMS_DIR", dir)
 	}
-	if name == "" {
-		return "", fmt.Errorf("name a batch stream: %s", strings.Join(names, ", "))
+	if !slices.Contains(names, name) {
+		return "", &UnknownName{Name: name, Known: names}
 	}
-	return "", fmt.Errorf("there is no batch stream %q: there are %s", name, strings.Join(names, ", "))
+	return filepath.Join(dir, name+extension), nil
 }
 
 // stream is a batch stream with its parameters in place.
@@ -68,6 +84,29 @@ type stream struct {
 	queues bool
 }
 
+// batchRun is what a batch stream says of itself.
+type batchRun struct {
+	Name    string            `yaml:"name"`
+	OnBusy  string            `yaml:"on_busy"`
+	Accepts map[string]string `yaml:"accepts"`
+}
+
+// ParamFault is what is wrong with one parameter of a request.
+type ParamFault struct {
+	Name, Message string
+}
+
+// ParamFaults is all that is wrong with the parameters of a request.
+type ParamFaults []ParamFault
+
+func (f ParamFaults) Error() string {
+	texts := make([]string, len(f))
+	for i, fault := range f {
+		texts[i] = fmt.Sprintf("parameter %q: %s", fault.Name, fault.Message)
+	}
+	return strings.Join(texts, "\n")
+}
+
 // load reads a batch stream and puts parameters in. What is not given is left to the server, which
 // takes its own environment's value or the default in the file.
 func load(path string, params map[string]string) (stream, error) {
@@ -75,58 +114,75 @@ func load(path string, params map[string]string) (stream, error) {
 	if err != nil {
 		return stream{}, fmt.Errorf("reading batch stream: %w", err)
 	}
-	rendered, err := render(string(text), params)
-	if err != nil {
-		return stream{}, fmt.Errorf("%s: %w", path, err)
-	}
+	// parsed before anything of the request is in it
 	var doc struct {
 		Input struct {
-			BatchRun *struct {
-				Name   string `yaml:"name"`
-				OnBusy string `yaml:"on_busy"`
-			} `yaml:"batch_run"`
+			BatchRun *batchRun `yaml:"batch_run"`
 		} `yaml:"input"`
 	}
-	if err := yaml.Unmarshal([]byte(rendered), &doc); err != nil {
+	if err := yaml.Unmarshal(text, &doc); err != nil {
 		return stream{}, fmt.Errorf("%s: parsing YAML: %w", path, err)
 	}
-	if doc.Input.BatchRun == nil {
+	run := doc.Input.BatchRun
+	if run == nil {
 		return stream{}, fmt.Errorf("%s: its input must be a `batch_run`, else nobody could tell how it ends", path)
 	}
-	return stream{yaml: rendered, name: doc.Input.BatchRun.Name, queues: doc.Input.BatchRun.OnBusy == "queue"}, nil
+	rendered, err := render(string(text), run.Accepts, params)
+	if err != nil {
+		return stream{}, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return stream{yaml: rendered, name: run.Name, queues: run.OnBusy == "queue"}, nil
 }
 
-func render(text string, params map[string]string) (string, error) {
-	declared := map[string]bool{}
-	var missing []string
-	rendered := parameter.ReplaceAllStringFunc(text, func(found string) string {
-		parts := parameter.FindStringSubmatch(found)
-		name := strings.ToLower(parts[1])
-		declared[name] = true
-		value, given := params[name]
-		switch {
-		case given:
+func render(text string, rules, params map[string]string) (string, error) {
+	declared, needed := declaredIn(text)
+	if !slices.Contains(declared, paramRunID) {
+		return "", errors.New("its `batch_run` must have `id: \"${PARAM_RUN_ID:}\"`, else nobody could find its run")
+	}
+	declared = slices.DeleteFunc(declared, func(name string) bool { return name == paramRunID })
+	var faults ParamFaults
+	for _, name := range needed {
+		if _, given := params[name]; !given {
+			faults = append(faults, ParamFault{name, "has no default: give it"})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if name != paramRunID && !slices.Contains(declared, name) {
+			faults = append(faults, ParamFault{name, unknownParam(declared)})
+		} else if err := runparam.Check(rules[name], params[name]); err != nil {
+			faults = append(faults, ParamFault{name, err.Error()})
+		}
+	}
+	if len(faults) > 0 {
+		return "", faults
+	}
+	return parameter.ReplaceAllStringFunc(text, func(found string) string {
+		if value, given := params[paramName(found)]; given {
 			return value
-		case parts[2] == "" && !slices.Contains(missing, name):
-			missing = append(missing, name)
 		}
 		return found
-	})
-	var faults []error
-	for _, name := range missing {
-		faults = append(faults, fmt.Errorf("parameter %q has no default: give it", name))
-	}
-	if !declared[paramRunID] {
-		faults = append(faults, errors.New("its input must be a `batch_run` with `id: \"${PARAM_RUN_ID:}\"`, else nobody could tell how it ends"))
-	}
-	delete(declared, paramRunID)
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if !declared[name] && name != paramRunID {
-			faults = append(faults, fmt.Errorf("there is no parameter %q: there are %s", name, strings.Join(slices.Sorted(maps.Keys(declared)), ", ")))
-		}
-		if value := params[name]; !harmless.MatchString(value) || strings.Contains(value, "..") {
-			faults = append(faults, fmt.Errorf("parameter %q: %q may hold letters, digits and ._:/=+@- only, and no two dots together", name, value))
-		}
-	}
-	return rendered, errors.Join(faults...)
+	}), nil
 }
+
+func unknownParam(declared []string) string {
+	if len(declared) == 0 {
+		return "there is none of this name, nor any other"
+	}
+	return "there is none of this name: there are " + strings.Join(declared, ", ")
+}
+
+// declaredIn returns the parameters that a text has places for, and those of them that have no default.
+func declaredIn(text string) (declared, needed []string) {
+	for _, found := range parameter.FindAllStringSubmatch(text, -1) {
+		name := strings.ToLower(found[1])
+		declared = append(declared, name)
+		if found[2] == "" {
+			needed = append(needed, name)
+		}
+	}
+	slices.Sort(declared)
+	slices.Sort(needed)
+	return slices.Compact(declared), slices.Compact(needed)
+}
+
+func paramName(found string) string { return strings.ToLower(parameter.FindStringSubmatch(found)[1]) }

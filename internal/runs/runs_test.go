@@ -7,13 +7,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -112,10 +112,16 @@ func (s *server) kill() {
 	_ = s.process.Wait()
 }
 
+// start starts the batch stream of a file.
+func (s *server) start(path string, params map[string]string) (store.Run, error) {
+	s.Dir = filepath.Dir(path)
+	return s.Start(s.t.Context(), runs.Request{Name: strings.TrimSuffix(filepath.Base(path), ".yaml"), Params: params})
+}
+
 // run runs a batch stream to its end.
 func (s *server) run(path string, params map[string]string) store.Run {
 	s.t.Helper()
-	run, err := s.Start(s.t.Context(), path, params)
+	run, err := s.start(path, params)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -191,7 +197,7 @@ func TestCopyRawToStageRunsToItsEndAndAgainChangesNothing(t *testing.T) {
 	if first.Status != store.Succeeded || first.RowsIn != 3 || first.RowsOut != 2 || first.RowsRefused != 1 || first.Objects != 1 {
 		t.Fatalf("got %+v", first)
 	}
-	if want := map[string]string{"entity": "purchases", "folder": ""}; !maps.Equal(first.Parameters, want) {
+	if first.Parameters["entity"] != "purchases" || first.Parameters["folder"] != "" {
 		t.Fatalf("got %v", first.Parameters)
 	}
 	second := s.run(path, map[string]string{"entity": "purchases", "folder": "purchase_date=2026-01-02/"})
@@ -222,7 +228,7 @@ func TestAPlainPostOfTheFileIsInTheLedgerToo(t *testing.T) {
 	}
 	response.Body.Close()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		ledger, err := s.Store.Runs(t.Context(), "copy_raw_to_stage", 1)
+		ledger, err := s.Store.Runs(t.Context(), store.RunFilter{Name: "copy_raw_to_stage"}, 1)
 		if err == nil && len(ledger) == 1 && ledger[0].Status == store.Succeeded && ledger[0].RowsOut == 1 {
 			return
 		}
@@ -260,19 +266,19 @@ output: { drop: {} }
 func TestASecondStartIsRefusedWhileTheFirstIsAtWorkAndCancelEndsIt(t *testing.T) {
 	s := startServer(t)
 	path := write(t, "endless.yaml", endless)
-	first, err := s.Start(t.Context(), path, nil)
+	first, err := s.start(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.awaitStatus(first.ID, store.Running)
-	if _, err := s.Start(t.Context(), path, nil); !errors.Is(err, runs.ErrBusy) {
+	if _, err := s.start(path, nil); !errors.Is(err, runs.ErrBusy) {
 		t.Fatalf("got %v", err)
 	}
-	if err := s.Cancel(t.Context(), path); err != nil {
+	if _, err := s.Cancel(t.Context(), first.ID); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitStatus(first.ID, store.Cancelled)
-	again, err := s.Start(t.Context(), path, nil)
+	again, err := s.start(path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +300,7 @@ func (s *server) awaitStatus(id string, status store.Status) {
 
 func TestARunWhoseProcessIsKilledEndsAsFailed(t *testing.T) {
 	s := startServer(t)
-	first, err := s.Start(t.Context(), write(t, "endless.yaml", endless), nil)
+	first, err := s.start(write(t, "endless.yaml", endless), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,20 +313,22 @@ func TestARunWhoseProcessIsKilledEndsAsFailed(t *testing.T) {
 }
 
 func TestFaultsOfARequestAreNamed(t *testing.T) {
-	s := &runs.Client{StreamsURL: "http://127.0.0.1:1"}
-	path := "../../streams/copy_raw_to_stage.yaml"
+	s := &runs.Client{StreamsURL: "http://127.0.0.1:1", Dir: "../../streams"}
 	for name, test := range map[string]struct {
 		params map[string]string
 		want   []string
 	}{
-		"unknown parameter": {map[string]string{"entty": "x"}, []string{`"entty"`, "entity, folder"}},
-		"quotes in a value": {map[string]string{"entity": `x" }`}, []string{`"entity"`}},
-		"interpolation":     {map[string]string{"entity": "${JWT_SECRET}"}, []string{`"entity"`}},
-		"a path upwards":    {map[string]string{"entity": "../../secrets"}, []string{`"entity"`}},
-		"nobody listens":    {nil, []string{"is `shop-connect up`"}},
+		"unknown parameter":    {map[string]string{"entty": "x"}, []string{`"entty"`, "folder"}},
+		"quotes in a value":    {map[string]string{"entity": `x" }`}, []string{`"entity"`}},
+		"YAML in a value":      {map[string]string{"entity": "x\noutput: {}"}, []string{`"entity"`}},
+		"interpolation":        {map[string]string{"entity": "${JWT_SECRET}"}, []string{`"entity"`}},
+		"a path upwards":       {map[string]string{"entity": "../../secrets"}, []string{`"entity"`}},
+		"several at once":      {map[string]string{"entity": "../x", "b": "c"}, []string{`"entity"`, `"b"`}},
+		"the id, as parameter": {map[string]string{"run_id": "../x"}, []string{`"run_id"`}},
+		"nobody listens":       {nil, []string{"is `shop-connect up`"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := s.Start(t.Context(), path, test.params)
+			_, err := s.Start(t.Context(), runs.Request{Name: "copy_raw_to_stage", Params: test.params})
 			if err == nil {
 				t.Fatal("accepted")
 			}
@@ -331,14 +339,92 @@ func TestFaultsOfARequestAreNamed(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.Start(t.Context(), write(t, "plain.yaml", "input: { generate: { mapping: 'root = 1' } }\n"), nil); err == nil || !strings.Contains(err.Error(), "batch_run") {
+	s.Dir = filepath.Dir(write(t, "plain.yaml", "input: { generate: { mapping: 'root = 1' } }\n"))
+	if _, err := s.Start(t.Context(), runs.Request{Name: "plain"}); err == nil || !strings.Contains(err.Error(), "batch_run") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestAnUnknownNameListsTheNames(t *testing.T) {
-	_, err := runs.Find("../../streams", "copy")
-	if err == nil || !strings.Contains(err.Error(), "copy_raw_to_stage") || strings.Contains(err.Error(), "_benthos_test") {
+func TestAValueThatTheStreamDoesNotAcceptIsRefusedBeforeAnythingStarts(t *testing.T) {
+	s := &runs.Client{StreamsURL: "http://127.0.0.1:1"}
+	s.Dir = filepath.Dir(write(t, "export.yaml", `
+input:
+  batch_run:
+    id: "${PARAM_RUN_ID:}"
+    parameters: { date: "${PARAM_DATE:}", full: "${PARAM_FULL:false}" }
+    accepts: { date: "date?", full: bool }
+`))
+	_, err := s.Start(t.Context(), runs.Request{Name: "export", Params: map[string]string{"date": "2026-13-45", "full": "perhaps", "since": "1"}})
+	var faults runs.ParamFaults
+	if !errors.As(err, &faults) || len(faults) != 3 {
 		t.Fatalf("got %v", err)
 	}
+	for i, want := range []string{"date", "full", "since"} {
+		if faults[i].Name != want {
+			t.Errorf("fault %d is of %q", i, faults[i].Name)
+		}
+	}
+	if !strings.Contains(faults[2].Message, "date, full") {
+		t.Errorf("the known ones are not named: %s", faults[2].Message)
+	}
+}
+
+func TestAnUnknownNameNamesTheNearestAndAll(t *testing.T) {
+	for _, name := range []string{"copy_raw_to_stge", "../streams/copy_raw_to_stage", "copy_raw_to_stage_benthos_test", ""} {
+		_, err := runs.Find("../../streams", name)
+		var unknown *runs.UnknownName
+		if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "copy_raw_to_stage") {
+			t.Errorf("%q: got %v", name, err)
+		}
+	}
+	if _, err := runs.Find("../../streams", "copy_raw_to_stge"); !strings.Contains(err.Error(), "did you mean copy_raw_to_stage?") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestARequestThatIsSentTwiceStartsOneRun(t *testing.T) {
+	s := startServer(t)
+	path := write(t, "endless.yaml", endless)
+	s.Dir = filepath.Dir(path)
+	request := runs.Request{Name: "endless", ID: "01900000-0000-7000-8000-00000000000b"}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if run, err := s.Start(t.Context(), request); err != nil || run.ID != request.ID {
+				t.Errorf("got %+v, %v", run, err)
+			}
+		})
+	}
+	wg.Wait()
+	all, err := s.Runs(t.Context(), store.RunFilter{}, 10)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d runs, %v", len(all), err)
+	}
+	if _, err := s.Start(t.Context(), runs.Request{Name: "endless", ID: request.ID, Params: map[string]string{"a": "b"}}); !errors.Is(err, runs.ErrTaken) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestASecondStartQueuesWhereTheYAMLSaysSoAndCanBeCancelledThere(t *testing.T) {
+	s := startServer(t)
+	path := write(t, "endless.yaml", strings.Replace(endless, "name: endless", "name: endless\n    on_busy: queue", 1))
+	started := make([]store.Run, 3)
+	for i := range started {
+		var err error
+		if started[i], err = s.start(path, nil); err != nil {
+			t.Fatal(err)
+		}
+		s.awaitStatus(started[i].ID, map[bool]store.Status{true: store.Running, false: store.Queued}[i == 0])
+	}
+	cancel := func(i int) {
+		t.Helper()
+		if _, err := s.Cancel(t.Context(), started[i].ID); err != nil {
+			t.Fatal(err)
+		}
+		s.awaitStatus(started[i].ID, store.Cancelled)
+	}
+	cancel(1) // while it waits
+	cancel(0)
+	s.awaitStatus(started[2].ID, store.Running)
+	cancel(2)
 }

@@ -45,6 +45,21 @@ type Counts struct {
 // Reconciles reports whether every row that came in is accounted for (I4).
 func (c Counts) Reconciles() bool { return c.RowsIn == c.RowsOut+c.RowsRefused+c.RowsSkipped }
 
+// Plus adds counts to each other.
+func (c Counts) Plus(o Counts) Counts {
+	return Counts{
+		c.RowsIn + o.RowsIn, c.RowsOut + o.RowsOut, c.RowsRefused + o.RowsRefused, c.RowsSkipped + o.RowsSkipped,
+		c.Objects + o.Objects, c.ObjectsRefused + o.ObjectsRefused, c.ObjectsUnchanged + o.ObjectsUnchanged, c.Bytes + o.Bytes,
+	}
+}
+
+// Minus is what has to be added to o.
+func (c Counts) Minus(o Counts) Counts {
+	return c.Plus(Counts{
+		-o.RowsIn, -o.RowsOut, -o.RowsRefused, -o.RowsSkipped, -o.Objects, -o.ObjectsRefused, -o.ObjectsUnchanged, -o.Bytes,
+	})
+}
+
 // Run is one row of the ledger of batch runs.
 type Run struct {
 	ID         string            `json:"id"`
@@ -57,15 +72,24 @@ type Run struct {
 	// Attempts is how often the message that was delivered most often was delivered.
 	Attempts int64  `json:"attempts"`
 	Error    string `json:"error"`
+	// Progress is where the run is, or was at its end, in words.
+	Progress string `json:"progress"`
+	// CancelRequested says that somebody wants the run to end.
+	CancelRequested bool `json:"cancel_requested"`
 }
 
 const runColumns = `id::text, name, parameters, status, started_at, finished_at, rows_in, rows_out, rows_refused,
-	rows_skipped, objects, objects_refused, objects_unchanged, bytes, attempts, error`
+	rows_skipped, objects, objects_refused, objects_unchanged, bytes, attempts, error, progress, cancel_requested_at IS NOT NULL`
 
 func scanRun(row pgx.Row) (Run, error) {
 	var r Run
 	err := row.Scan(&r.ID, &r.Name, &r.Parameters, &r.Status, &r.StartedAt, &r.FinishedAt, &r.RowsIn, &r.RowsOut,
-		&r.RowsRefused, &r.RowsSkipped, &r.Objects, &r.ObjectsRefused, &r.ObjectsUnchanged, &r.Bytes, &r.Attempts, &r.Error)
+		&r.RowsRefused, &r.RowsSkipped, &r.Objects, &r.ObjectsRefused, &r.ObjectsUnchanged, &r.Bytes, &r.Attempts, &r.Error,
+		&r.Progress, &r.CancelRequested)
+	r.StartedAt = r.StartedAt.UTC() // I6
+	if r.FinishedAt != nil {
+		*r.FinishedAt = r.FinishedAt.UTC()
+	}
 	return r, err
 }
 
@@ -162,10 +186,20 @@ func (s *Store) Run(ctx context.Context, id string) (Run, error) {
 	return r, nil
 }
 
-// Runs returns the newest runs, of one name where it is not empty.
-func (s *Store) Runs(ctx context.Context, name string, limit int) ([]Run, error) {
+// RunFilter says which runs are meant; what is empty leaves none out.
+type RunFilter struct {
+	Name   string
+	Status Status
+	// Before is the id of a run: those that were started before it.
+	Before string
+}
+
+// Runs returns the newest runs, at most limit.
+func (s *Store) Runs(ctx context.Context, f RunFilter, limit int) ([]Run, error) {
 	rows, err := s.pool.Query(ctx, `SELECT `+runColumns+` FROM batch_runs
-		WHERE $1 = '' OR name = $1 ORDER BY started_at DESC, id DESC LIMIT $2`, name, limit)
+		WHERE ($1 = '' OR name = $1) AND ($2 = '' OR status = $2)
+			AND ($3 = '' OR (started_at, id) < (SELECT started_at, id FROM batch_runs WHERE id = nullif($3, '')::uuid))
+		ORDER BY started_at DESC, id DESC LIMIT $4`, f.Name, f.Status, f.Before, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing runs: %w", err)
 	}
@@ -174,4 +208,33 @@ func (s *Store) Runs(ctx context.Context, name string, limit int) ([]Run, error)
 		return nil, fmt.Errorf("listing runs: %w", err)
 	}
 	return runs, nil
+}
+
+// Unfinished returns the runs of a name that have not ended.
+func (s *Store) Unfinished(ctx context.Context, name string) (n int, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT count(*) FROM batch_runs WHERE name = $1 AND finished_at IS NULL`, name).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting the runs of %s: %w", name, err)
+	}
+	return n, nil
+}
+
+// Report notes in words where a run is, and returns whether it is to go on.
+func (s *Store) Report(ctx context.Context, id, progress string) (goOn bool, err error) {
+	err = s.pool.QueryRow(ctx, `UPDATE batch_runs SET progress = $2 WHERE id = $1
+		RETURNING finished_at IS NULL AND cancel_requested_at IS NULL`, id, progress).Scan(&goOn)
+	if err != nil {
+		return false, fmt.Errorf("noting the progress of run %s: %w", id, err)
+	}
+	return goOn, nil
+}
+
+// RequestCancel asks for the end of a run that has not ended; whoever is at work on it sees that within
+// a second, on whatever machine.
+func (s *Store) RequestCancel(ctx context.Context, id string) error {
+	_, err := s.pool.Exec(ctx, `UPDATE batch_runs SET cancel_requested_at = coalesce(cancel_requested_at, now())
+		WHERE id = $1 AND finished_at IS NULL`, id)
+	if err != nil {
+		return fmt.Errorf("cancelling run %s: %w", id, err)
+	}
+	return nil
 }

@@ -153,7 +153,7 @@ func TestAFinishedRunStaysAsItEnded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runs, err := s.Runs(ctx, "copy", 10)
+	runs, err := s.Runs(ctx, store.RunFilter{Name: "copy"}, 10)
 	if err != nil || len(runs) != 1 {
 		t.Fatalf("got %v, %v", runs, err)
 	}

@@ -73,7 +73,7 @@ func (s *stream) run(fields, input, rest string) store.Run {
 // only returns the one run of the ledger.
 func (s *stream) only() store.Run {
 	s.t.Helper()
-	runs, err := s.ledger.Runs(s.t.Context(), "copy", 2)
+	runs, err := s.ledger.Runs(s.t.Context(), store.RunFilter{Name: "copy"}, 2)
 	if err != nil || len(runs) != 1 {
 		s.t.Fatalf("got %d runs, %v", len(runs), err)
 	}
@@ -84,7 +84,7 @@ func (s *stream) only() store.Run {
 func (s *stream) await(status store.Status) store.Run {
 	s.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if runs, err := s.ledger.Runs(s.t.Context(), "copy", 1); err == nil && len(runs) == 1 && runs[0].Status == status {
+		if runs, err := s.ledger.Runs(s.t.Context(), store.RunFilter{Name: "copy"}, 1); err == nil && len(runs) == 1 && runs[0].Status == status {
 			return runs[0]
 		}
 	}

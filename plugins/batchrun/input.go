@@ -18,9 +18,10 @@ const closeTimeout = 10 * time.Second
 
 // input is the component; a run begins with its Connect.
 type input struct {
-	cfg   config
-	child *service.OwnedInput
-	log   *service.Logger
+	cfg     config
+	child   *service.OwnedInput
+	reports *reports
+	log     *service.Logger
 
 	// Connect's own state; Connect is not called concurrently.
 	store    *store.Store
@@ -68,11 +69,13 @@ func (i *input) begin(ctx context.Context) error {
 		}
 		i.entered = true
 	}
-	lock, err := i.store.LockRun(ctx, i.cfg.name, i.cfg.queue)
-	if errors.Is(err, store.ErrBusy) {
-		return i.refuse(ctx)
-	}
-	if err != nil {
+	lock, err := i.takeTurn(ctx)
+	switch {
+	case errors.Is(err, store.ErrBusy):
+		return i.refuse(ctx, store.Failed, fmt.Sprintf("another run of %s is at work: wait for it, or set `%s: %s`", i.cfg.name, fieldOnBusy, onBusyQueue))
+	case errors.Is(err, errCancelled):
+		return i.refuse(ctx, store.Cancelled, "cancelled on request, before it began")
+	case err != nil:
 		return err
 	}
 	if err := i.store.StartRun(ctx, i.cfg.id, i.cfg.name); err != nil {
@@ -81,17 +84,49 @@ func (i *input) begin(ctx context.Context) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.run = startRun(i.cfg, i.store, lock, i.child, i.log)
+	i.run = startRun(i.cfg, i.store, lock, i.child, i.reports, i.log)
 	return nil
 }
 
-// refuse ends a run that has not begun, because another of its name is at work.
-func (i *input) refuse(ctx context.Context) error {
-	reason := fmt.Sprintf("another run of %s is at work: wait for it, or set `%s: %s`", i.cfg.name, fieldOnBusy, onBusyQueue)
-	if err := i.store.FinishRun(ctx, i.cfg.id, store.Failed, 0, reason); err != nil {
+// takeTurn makes this run the only one of its name, now or, where it queues, once the others have ended.
+func (i *input) takeTurn(ctx context.Context) (*store.Lock, error) {
+	if !i.cfg.queue {
+		return i.store.LockRun(ctx, i.cfg.name, false)
+	}
+	waiting, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go i.followCancel(waiting, stop)
+	lock, err := i.store.LockRun(waiting, i.cfg.name, true)
+	if err != nil && errors.Is(context.Cause(waiting), errCancelled) {
+		return nil, errCancelled
+	}
+	return lock, err
+}
+
+// followCancel ends the wait of a run that somebody cancels.
+func (i *input) followCancel(ctx context.Context, stop context.CancelCauseFunc) {
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		goOn, err := i.store.Report(ctx, i.cfg.id, "waits for another run of "+i.cfg.name+" to end")
+		if err == nil && !goOn {
+			stop(errCancelled)
+			return
+		}
+	}
+}
+
+// refuse ends a run that has not begun.
+func (i *input) refuse(ctx context.Context, status store.Status, reason string) error {
+	if err := i.store.FinishRun(ctx, i.cfg.id, status, 0, reason); err != nil {
 		return err
 	}
-	i.log.Errorf("run %s is refused: %s", i.cfg.id, reason)
+	i.log.Errorf("run %s of %s has not begun: %s", i.cfg.id, i.cfg.name, reason)
 	return service.ErrEndOfInput
 }
 

@@ -27,22 +27,56 @@ func (r *run) watch() {
 			return
 		case <-ticker.C:
 		}
-		if err := r.check(); err != nil {
+		err := r.check()
+		switch {
+		case errors.Is(err, errCancelled):
+			r.end(store.Cancelled, err)
+			return
+		case err != nil:
 			r.end(store.Failed, err)
 			return
 		}
 	}
 }
 
+// errCancelled is why a run ends that somebody cancelled.
+var errCancelled = errors.New("cancelled on request")
+
+// ledgerState is what changes in the ledger while a run gets on, whoever enters it.
+type ledgerState struct {
+	counts   store.Counts
+	progress string
+}
+
 func (r *run) check() error {
 	ctx, cancel := context.WithTimeout(r.ctx, ledgerTimeout)
 	defer cancel()
-	if err := r.lock.Held(ctx); err != nil && r.ctx.Err() == nil {
+	err := r.lock.Held(ctx)
+	if err == nil {
+		err = r.flush(ctx)
+	}
+	var entry store.Run
+	if err == nil {
+		entry, err = r.store.Run(ctx, r.cfg.id)
+	}
+	if r.ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	if err := r.flush(ctx); err != nil && r.ctx.Err() == nil {
-		return err
+	if entry.CancelRequested {
+		return errCancelled
 	}
+	if now := (ledgerState{entry.Counts, entry.Progress}); now != r.seen {
+		r.seen = now
+		r.progressed()
+	}
+	return r.idle(entry.Progress)
+}
+
+// idle returns why a run fails that gets nowhere.
+func (r *run) idle(progress string) error {
 	r.mu.Lock()
 	idle, read := time.Since(r.moved), r.read
 	r.mu.Unlock()
@@ -51,33 +85,39 @@ func (r *run) check() error {
 	if cause != nil && !read {
 		patience = min(patience, connectPatience)
 	}
-	if idle <= patience {
+	switch {
+	case idle <= patience:
 		return nil
-	}
-	if cause != nil {
+	case cause != nil:
 		return fmt.Errorf("connecting the input, for %s: %w", patience, cause)
+	case progress != "":
+		return fmt.Errorf("nothing moved for %s: %s", patience, progress)
 	}
 	return fmt.Errorf("nothing was read, acknowledged or rejected for %s; the log of the stream may say why", patience)
 }
 
-// flush enters the rows that were counted here since the last time.
+// flush enters what was counted and reported here since the last time.
 func (r *run) flush(ctx context.Context) error {
-	if !r.cfg.byMessage {
-		return nil
-	}
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
-	r.mu.Lock()
-	in, out := r.in-r.entered.RowsIn, r.out-r.entered.RowsOut
-	r.mu.Unlock()
-	if in == 0 && out == 0 {
-		return nil
+	progress, counts := r.reports.read()
+	if r.cfg.byMessage {
+		r.mu.Lock()
+		counts = counts.Plus(store.Counts{RowsIn: r.in, RowsOut: r.out, Bytes: r.bytes})
+		r.mu.Unlock()
 	}
-	if err := r.store.AddToRun(ctx, r.cfg.id, store.Counts{RowsIn: in, RowsOut: out}); err != nil {
-		return err
+	if added := counts.Minus(r.entered); added != (store.Counts{}) {
+		if err := r.store.AddToRun(ctx, r.cfg.id, added); err != nil {
+			return err
+		}
+		r.entered = counts
 	}
-	r.entered.RowsIn += in
-	r.entered.RowsOut += out
+	if progress != r.noted {
+		if _, err := r.store.Report(ctx, r.cfg.id, progress); err != nil {
+			return err
+		}
+		r.noted = progress
+	}
 	return nil
 }
 

@@ -48,20 +48,25 @@ type run struct {
 	moved   time.Time // when something was last read, acknowledged or rejected
 	read    bool      // the input has given something
 	in, out int64     // messages read and acknowledged
+	bytes   int64     // of the messages read
 	worst   int       // attempts
 
 	lock     *store.Lock // belongs to watch
+	seen     ledgerState // belongs to watch: what the ledger said last
+	reports  *reports
 	flushing sync.Mutex
-	entered  store.Counts // guarded by flushing: what the ledger has of in and out
+	entered  store.Counts // guarded by flushing: what the ledger has of what was counted here
+	noted    string       // guarded by flushing: what the ledger has of the reports
 }
 
-func startRun(cfg config, st *store.Store, lock *store.Lock, child *service.OwnedInput, log *service.Logger) *run {
+func startRun(cfg config, st *store.Store, lock *store.Lock, child *service.OwnedInput, reports *reports, log *service.Logger) *run {
 	r := &run{
-		cfg: cfg, store: st, child: child, log: log, lock: lock,
+		cfg: cfg, store: st, child: child, log: log, lock: lock, reports: reports,
 		incoming: make(chan *delivery), wake: make(chan struct{}, 1),
 		pending: map[*delivery]struct{}{}, moved: time.Now(),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
+	reports.begin(r.progressed)
 	r.workers.Go(r.pull)
 	r.workers.Go(r.watch)
 	return r
@@ -94,6 +99,7 @@ func (r *run) pull() {
 		r.pending[d] = struct{}{}
 		r.moved, r.read = time.Now(), true
 		r.in += int64(len(batch))
+		r.bytes += size(batch)
 		r.mu.Unlock()
 		select {
 		case r.incoming <- d:
@@ -101,6 +107,22 @@ func (r *run) pull() {
 			return
 		}
 	}
+}
+
+// progressed says that the run gets on, though no message did.
+func (r *run) progressed() {
+	r.mu.Lock()
+	r.moved = time.Now()
+	r.mu.Unlock()
+}
+
+func size(batch service.MessageBatch) (n int64) {
+	for _, msg := range batch {
+		if content, err := msg.AsBytes(); err == nil {
+			n += int64(len(content))
+		}
+	}
+	return n
 }
 
 // next returns the next delivery, or ErrEndOfInput once the run has ended.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/shop-connect/shop-connect/internal/runparam"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -20,6 +21,7 @@ const (
 	fieldName       = "name"
 	fieldID         = "id"
 	fieldParameters = "parameters"
+	fieldAccepts    = "accepts"
 	fieldPostgres   = "postgres_dsn"
 	fieldAttempts   = "attempts"
 	fieldNoProgress = "no_progress_timeout"
@@ -50,6 +52,8 @@ A processor's error does not reject a message by itself: put the output into `+"
 			service.NewStringField(fieldName).Description("Name of the run. Only one run of a name is at work at a time, on all machines that share the ledger."),
 			service.NewStringField(fieldID).Description("Id of the run, a UUID, so that whoever posts the stream can find it. Empty makes a new one.").Default("").Advanced(),
 			service.NewStringMapField(fieldParameters).Description("What the run was asked to do, for the ledger.").Default(map[string]any{}),
+			service.NewStringMapField(fieldAccepts).Description("What the values of parameters may be: `date` (2026-01-31), `bool`, `text`, or a list of values such as `customers|sellers`; with `?` behind it the value may be empty. Whatever the rule, a value holds only letters, digits and `._:/=+@-`.").Default(map[string]any{}).
+				Example(map[string]any{"date": "date?", "full": "bool"}),
 			service.NewStringField(fieldPostgres).Description("Connection string of the PostgreSQL database that holds the ledger.").Secret().
 				Example("${POSTGRES_DSN}"),
 			service.NewIntField(fieldAttempts).Description("How often a message is delivered before its rejection fails the run.").Default(3).LintRule(`root = if this < 1 { "must be 1 or more" }`),
@@ -99,6 +103,7 @@ func parse(conf *service.ParsedConfig) (config, error) {
 	}
 	c.parameters, err = conf.FieldStringMap(fieldParameters)
 	note(fieldParameters, err)
+	note(fieldAccepts, c.checkParameters(conf))
 	c.dsn = text(fieldPostgres)
 	note(fieldPostgres, store.CheckDSN(c.dsn))
 	c.attempts, err = conf.FieldInt(fieldAttempts)
@@ -116,14 +121,36 @@ func parse(conf *service.ParsedConfig) (config, error) {
 	return c, errors.Join(faults...)
 }
 
+// checkParameters holds the parameters against their rules, for whoever posts the stream without asking
+// the API.
+func (c *config) checkParameters(conf *service.ParsedConfig) error {
+	rules, err := conf.FieldStringMap(fieldAccepts)
+	faults := []error{err}
+	for name, rule := range rules {
+		if _, known := c.parameters[name]; !known {
+			faults = append(faults, fmt.Errorf("there is no parameter %q", name))
+		}
+		if err := runparam.CheckRule(rule); err != nil {
+			faults = append(faults, fmt.Errorf("parameter %q: %w", name, err))
+		}
+	}
+	for name, value := range c.parameters {
+		if err := runparam.Check(rules[name], value); err != nil {
+			faults = append(faults, fmt.Errorf("parameter %q: %w", name, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 func fromParsed(conf *service.ParsedConfig, mgr *service.Resources) (service.BatchInput, error) {
 	cfg, err := parse(conf)
 	if err != nil {
 		return nil, err
 	}
+	reports := newReports(mgr)
 	child, err := conf.FieldInput(fieldInput)
 	if err != nil {
 		return nil, fmt.Errorf("field %q: %w", fieldInput, err)
 	}
-	return &input{cfg: cfg, child: child, log: mgr.Logger()}, nil
+	return &input{cfg: cfg, child: child, reports: reports, log: mgr.Logger()}, nil
 }
