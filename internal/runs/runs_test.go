@@ -201,11 +201,16 @@ func TestCopyRawToStageRunsToItsEndAndAgainChangesNothing(t *testing.T) {
 		t.Fatalf("got %v", first.Parameters)
 	}
 	second := s.run(path, map[string]string{"entity": "purchases", "folder": "purchase_date=2026-01-02/"})
-	if second.Status != store.Succeeded || second.RowsIn != 0 || second.ObjectsUnchanged != 1 || second.ID == first.ID {
+	if second.Status != store.Succeeded || second.RowsIn != 0 || second.Objects+second.ObjectsUnchanged != 0 || second.ID == first.ID {
 		t.Fatalf("got %+v", second)
 	}
-	if third := s.run(path, map[string]string{"folder": "purchase_date=2026-01-03/"}); third.Status != store.Succeeded || third.ObjectsUnchanged != 0 {
+	// what is not of the day stays for a run that asks for it
+	s.putPurchases(raw, "purchases/purchase_date=2026-01-04/purchases-1-0.parquet", purchase)
+	if third := s.run(path, map[string]string{"date": "2026-01-03", "full": "true"}); third.Status != store.Succeeded || third.Objects+third.ObjectsUnchanged != 0 {
 		t.Fatalf("got %+v", third)
+	}
+	if fourth := s.run(path, map[string]string{"entity": "all"}); fourth.Status != store.Succeeded || fourth.Objects != 1 {
+		t.Fatalf("got %+v", fourth)
 	}
 }
 

@@ -9,8 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Object names one state of an object: another ETag is another state.
-type Object struct{ Key, ETag string }
+// Object names one state of an object of RAW: another ETag is another state.
+type Object struct {
+	Bucket, Entity, Key, ETag string
+	// Listed is the ETag by which it was named first, where it has been overwritten since.
+	Listed string
+}
 
 // Slice is what is staged by one worker at a time: a topic's partition on one business day, or a
 // single object where rows do not come from Kafka.
@@ -50,15 +54,15 @@ type StagedObject struct {
 
 // KnownObjects returns those of the given objects that are staged in exactly this state, by key, each
 // with the run that did it, empty for none.
-func (s *Store) KnownObjects(ctx context.Context, entity string, objects []Object) (map[string]string, error) {
-	keys, etags := make([]string, len(objects)), make([]string, len(objects))
+func (s *Store) KnownObjects(ctx context.Context, objects []Object) (map[string]string, error) {
+	entities, keys, etags := make([]string, len(objects)), make([]string, len(objects)), make([]string, len(objects))
 	for i, o := range objects {
-		keys[i], etags[i] = o.Key, o.ETag
+		entities[i], keys[i], etags[i] = o.Entity, o.Key, o.ETag
 	}
 	rows, err := s.pool.Query(ctx, `
-		SELECT o.key, coalesce(o.run_id::text, '') FROM stage_objects o JOIN unnest($2::text[], $3::text[]) AS asked (key, etag)
-			ON o.key = asked.key AND o.etag = asked.etag
-		WHERE o.entity = $1`, entity, keys, etags)
+		SELECT o.key, coalesce(o.run_id::text, '') FROM stage_objects o
+		JOIN unnest($1::text[], $2::text[], $3::text[]) AS asked (entity, key, etag)
+			ON o.entity = asked.entity AND o.key = asked.key AND o.etag = asked.etag`, entities, keys, etags)
 	if err != nil {
 		return nil, fmt.Errorf("looking up staged objects: %w", err)
 	}
@@ -119,14 +123,15 @@ func (l *StageLock) Ranges(ctx context.Context, of Range) ([]Range, error) {
 // Target is an object that is about to be written.
 type Target struct{ Bucket, Key string }
 
-// Intend notes what is about to be written for an object, and returns what earlier attempts noted and
-// never committed, besides these targets: orphans, which hold rows that are being written elsewhere.
+// Intend notes what is about to be written for an object, and returns what attempts noted and never
+// committed, at this object or at any of its slice, besides these targets: orphans, which hold rows that
+// are being written elsewhere.
 func (l *StageLock) Intend(ctx context.Context, object string, targets []Target) (orphans []Target, err error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`
-		SELECT bucket, target FROM stage_intents i WHERE entity = $1 AND key = $2 AND NOT EXISTS (
+		SELECT bucket, target FROM stage_intents i WHERE entity = $1 AND (key = $2 OR slice = $3) AND NOT EXISTS (
 			SELECT FROM stage_objects o WHERE o.entity = i.entity AND i.target IN (o.stage_key, o.quarantine_key))`,
-		l.slice.Entity, object).
+		l.slice.Entity, object, l.slice.lockName()).
 		Query(func(rows pgx.Rows) error {
 			noted, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Target])
 			for _, t := range noted {
@@ -137,8 +142,9 @@ func (l *StageLock) Intend(ctx context.Context, object string, targets []Target)
 			return err
 		})
 	for _, t := range targets {
-		batch.Queue(`INSERT INTO stage_intents (entity, key, bucket, target) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-			l.slice.Entity, object, t.Bucket, t.Key)
+		batch.Queue(`INSERT INTO stage_intents (entity, key, bucket, target, slice) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (entity, key, bucket, target) DO UPDATE SET slice = excluded.slice`,
+			l.slice.Entity, object, t.Bucket, t.Key, l.slice.lockName())
 	}
 	if err := l.conn.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, fmt.Errorf("noting what is about to be written: %w", err)
@@ -149,15 +155,16 @@ func (l *StageLock) Intend(ctx context.Context, object string, targets []Target)
 // errUnbalanced guards I4 where it can still be refused.
 var errUnbalanced = errors.New("rows in are not rows out, refused and skipped together")
 
-// Commit enters what became of an object: its state, its offsets, its share of the run's counts, in one
-// transaction, so that a crash leaves all of it or nothing (I3).
+// Commit enters what became of an object: its state, its offsets, its share of the run's counts, and that
+// it is no longer pending, in one transaction, so that a crash leaves all of it or nothing (I3).
 func (l *StageLock) Commit(ctx context.Context, o StagedObject) error {
 	if !o.Reconciles() {
 		return fmt.Errorf("entering staged object %q: %w", o.Key, errUnbalanced) // I4
 	}
 	var run *string
 	batch := &pgx.Batch{}
-	batch.Queue(`DELETE FROM stage_intents WHERE entity = $1 AND key = $2`, l.slice.Entity, o.Key)
+	batch.Queue(`DELETE FROM stage_intents WHERE entity = $1 AND (key = $2 OR slice = $3)`, l.slice.Entity, o.Key, l.slice.lockName())
+	batch.Queue(settleRaw, settleArguments(o.Object)...)
 	if o.RunID != "" {
 		run = &o.RunID
 		batch.Queue(addCounts, o.arguments(o.RunID)...)

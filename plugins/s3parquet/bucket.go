@@ -12,6 +12,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/objectstore"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 
 // bucket is where the objects of a component are.
 type bucket struct {
-	store  objectstore.Config
+	config objectstore.Config
 	name   string
 	client *minio.Client
 }
@@ -39,7 +40,7 @@ func bucketFromParsed(conf *service.ParsedConfig) (*bucket, error) {
 	b := &bucket{}
 	var faults []error
 	var err error
-	if b.store, err = objectstore.FromParsed(conf); err != nil {
+	if b.config, err = objectstore.FromParsed(conf); err != nil {
 		faults = append(faults, err)
 	}
 	if b.name, err = conf.FieldString(fieldBucket); err != nil {
@@ -52,27 +53,28 @@ func bucketFromParsed(conf *service.ParsedConfig) (*bucket, error) {
 
 // connect makes sure that the bucket answers.
 func (b *bucket) connect(ctx context.Context) error {
-	client, err := b.store.Client()
+	client, err := b.config.Client()
 	if err != nil {
 		return err
 	}
 	exists, err := client.BucketExists(ctx, b.name)
 	if err != nil {
-		return fmt.Errorf("looking for bucket %q: %w", b.name, b.store.Explain(err, b.name))
+		return fmt.Errorf("looking for bucket %q: %w", b.name, b.config.Explain(err, b.name))
 	}
 	if !exists {
-		return fmt.Errorf("bucket %q does not exist at %s: create it, or correct the field %q", b.name, b.store.Endpoint, fieldBucket)
+		return fmt.Errorf("bucket %q does not exist at %s: create it, or correct the field %q", b.name, b.config.Endpoint, fieldBucket)
 	}
 	b.client = client
 	return nil
 }
 
-// put stores an object of the rows of one partition from a first offset, which its key names, to a last.
+// put stores an object of the rows of one partition from a first offset, which its key names, to a last,
+// and returns what is there then.
 //
 // A key can be written more than once: by a batch that is redelivered, perhaps with other bounds, or by a
 // consumer that has not heard yet that its partition went to another. Each holds every row from the first
 // offset on, so the object that reaches further holds all of the other. I4: it is the one that stays.
-func (b *bucket) put(ctx context.Context, key string, object []byte, last int64) error {
+func (b *bucket) put(ctx context.Context, key string, object []byte, last int64) (store.RawObject, error) {
 	replaced := "" // the ETag of the object that gives way to this one
 	for range putAttempts {
 		options := minio.PutObjectOptions{
@@ -84,30 +86,34 @@ func (b *bucket) put(ctx context.Context, key string, object []byte, last int64)
 		} else {
 			options.SetMatchETag(replaced)
 		}
-		_, err := b.client.PutObject(ctx, b.name, key, bytes.NewReader(object), int64(len(object)), options)
+		put, err := b.client.PutObject(ctx, b.name, key, bytes.NewReader(object), int64(len(object)), options)
 		if err == nil {
-			return nil
+			return b.state(key, put.ETag, put.Size, last), nil
 		}
 		if !lostRace(err) {
-			return b.fault(key, err)
+			return store.RawObject{}, b.fault(key, err)
 		}
 		there, err := b.client.StatObject(ctx, b.name, key, minio.StatObjectOptions{})
 		switch {
 		case err == nil && lastOffset(there) > last:
-			return nil
+			return b.state(key, there.ETag, there.Size, lastOffset(there)), nil
 		case err == nil:
 			replaced = there.ETag
 		case minio.ToErrorResponse(err).Code == minio.NoSuchKey:
 			replaced = ""
 		default:
-			return b.fault(key, err)
+			return store.RawObject{}, b.fault(key, err)
 		}
 	}
-	return fmt.Errorf("writing object s3://%s/%s: others keep replacing it; is the same stream running under another consumer group?", b.name, key)
+	return store.RawObject{}, fmt.Errorf("writing object s3://%s/%s: others keep replacing it; is the same stream running under another consumer group?", b.name, key)
+}
+
+func (b *bucket) state(key, etag string, size, last int64) store.RawObject {
+	return store.RawObject{Object: store.Object{Bucket: b.name, Key: key, ETag: etag}, Size: size, LastOffset: last}
 }
 
 func (b *bucket) fault(key string, err error) error {
-	return fmt.Errorf("writing object s3://%s/%s: %w", b.name, key, b.store.Explain(err, b.name))
+	return fmt.Errorf("writing object s3://%s/%s: %w", b.name, key, b.config.Explain(err, b.name))
 }
 
 // lostRace reports whether a put was refused because of the object that is there.

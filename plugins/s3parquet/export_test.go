@@ -19,6 +19,8 @@ func Construct(name string, conf *service.ParsedConfig) (component Component, er
 		component, _, _, err = newOutput(conf, nil)
 	case "s3_quarantine":
 		component, _, _, err = newQuarantine(conf, nil)
+	case "raw_pending":
+		component, err = newPending(conf, nil)
 	default:
 		component, err = newInput(conf, nil)
 	}

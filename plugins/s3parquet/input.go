@@ -24,9 +24,6 @@ const (
 	metaETag   = "s3_etag"
 )
 
-// listingStall is how long a listing may make no progress.
-const listingStall = time.Minute
-
 func init() {
 	service.MustRegisterInput("s3_parquet", InputSpec(), newInput)
 }
@@ -38,7 +35,7 @@ func InputSpec() *service.ConfigSpec {
 		Summary("Lists the Parquet objects below a prefix: one message per object, which names it without opening it.").
 		Description(`
 A message is `+"`"+`{"bucket", "key", "size", "etag", "last_modified"}`+"`"+`, and has the same in its metadata as `+"`s3_bucket`, `s3_key`, `s3_size` and `s3_etag`"+`.
-Objects whose names do not end in `+"`.parquet`"+` are left out.
+Objects whose names do not end in `+"`.parquet`"+` are left out, and so are those with a folder or name that begins with `+"`_` or `.`"+`.
 
 Folders come in the order of their names. In a folder, objects that the output of the same name wrote come first, by topic, partition and first
 offset, as numbers; others follow by name. So the objects of one partition and day are in the order of their offsets.
@@ -78,33 +75,19 @@ func (in *input) Connect(ctx context.Context) error {
 	if err := in.bucket.connect(ctx); err != nil {
 		return err
 	}
-	objects, err := in.list(ctx)
+	var objects []minio.ObjectInfo
+	err := in.bucket.list(ctx, minio.ListObjectsOptions{Prefix: in.prefix, Recursive: true}, func(object minio.ObjectInfo) (bool, error) {
+		if visible(object.Key) {
+			objects = append(objects, object)
+		}
+		return true, nil
+	})
 	if err != nil {
-		return fmt.Errorf("listing s3://%s/%s: %w", in.bucket.name, in.prefix, in.bucket.store.Explain(err, in.bucket.name))
+		return err
 	}
 	slices.SortFunc(objects, inOrder)
 	in.objects, in.listed = objects, true
 	return nil
-}
-
-func (in *input) list(ctx context.Context) ([]minio.ObjectInfo, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stall := time.AfterFunc(listingStall, func() {
-		cancel(fmt.Errorf("nothing was heard for %s", listingStall))
-	})
-	defer stall.Stop()
-	var objects []minio.ObjectInfo
-	for object := range in.bucket.client.ListObjectsIter(ctx, in.bucket.name, minio.ListObjectsOptions{Prefix: in.prefix, Recursive: true}) {
-		if object.Err != nil {
-			return nil, cmp.Or(context.Cause(ctx), object.Err)
-		}
-		stall.Reset(listingStall)
-		if strings.HasSuffix(object.Key, suffix) {
-			objects = append(objects, object)
-		}
-	}
-	return objects, context.Cause(ctx)
 }
 
 // inOrder compares objects by folder and then by what their names stand for.
@@ -149,6 +132,19 @@ type reference struct {
 	LastModified time.Time `json:"last_modified"`
 }
 
+func (r reference) message() (*service.Message, error) {
+	content, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("describing object %q: %w", r.Key, err)
+	}
+	msg := service.NewMessage(content)
+	msg.MetaSetMut(metaBucket, r.Bucket)
+	msg.MetaSetMut(metaKey, r.Key)
+	msg.MetaSetMut(metaSize, r.Size)
+	msg.MetaSetMut(metaETag, r.ETag)
+	return msg, nil
+}
+
 func (in *input) Read(context.Context) (*service.Message, service.AckFunc, error) {
 	if !in.listed {
 		return nil, nil, service.ErrNotConnected
@@ -158,16 +154,8 @@ func (in *input) Read(context.Context) (*service.Message, service.AckFunc, error
 	}
 	object := in.objects[0]
 	in.objects = in.objects[1:]
-	content, err := json.Marshal(reference{in.bucket.name, object.Key, object.Size, object.ETag, object.LastModified.UTC()})
-	if err != nil {
-		return nil, nil, fmt.Errorf("describing object %q: %w", object.Key, err)
-	}
-	msg := service.NewMessage(content)
-	msg.MetaSetMut(metaBucket, in.bucket.name)
-	msg.MetaSetMut(metaKey, object.Key)
-	msg.MetaSetMut(metaSize, object.Size)
-	msg.MetaSetMut(metaETag, object.ETag)
-	return msg, func(context.Context, error) error { return nil }, nil
+	msg, err := reference{in.bucket.name, object.Key, object.Size, object.ETag, object.LastModified.UTC()}.message()
+	return msg, func(context.Context, error) error { return nil }, err
 }
 
 func (in *input) Close(context.Context) error { return nil }

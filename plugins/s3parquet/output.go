@@ -24,6 +24,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/parquetfile"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/record"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 const (
@@ -57,7 +58,7 @@ The contract's other rules are not asked for here: that is what the next layer d
 Its key is `+"`<prefix><day_folder>=YYYY-MM-DD/<topic>-<partition>-<first offset>.parquet`"+`, with the first offset that the batch has in
 that partition: a batch that is redelivered overwrites itself. A deletion without an event time is in the folder of its Kafka timestamp's day.
 
-A batch is acknowledged once all its objects are in the store. Readers rely on the objects of a partition appearing in the order of their
+A batch is acknowledged once all its objects are in the store and, with `+"`postgres_dsn`"+`, registered in PostgreSQL. While that is away, batches are held back. Readers rely on the objects of a partition appearing in the order of their
 offsets. So the input must hold a partition's next batch back until the one before is acknowledged, as the `+"`redpanda`"+` input does unless
 `+"`unordered_processing`"+` is enabled; then `+"`max_in_flight`"+` is over different partitions only. One batch of that input is at most
 `+"`max_yield_batch_bytes`"+`; `+"`batching.byte_size`"+` should be no more than half of it, or a backlog moves at one batch per
@@ -69,6 +70,7 @@ offsets. So the input must hold a partition's next batch back until the one befo
 			service.NewStringField(fieldContract).Description("The contract of the rows.").Example("${CONTRACTS_DIR:pipelines/contracts}/purchases.yaml"),
 			service.NewStringField(fieldTimezone).Description("The zone of times that name none, and of business days.").Default("UTC").Example("${SHOP_TIMEZONE:UTC}"),
 			service.NewStringEnumField(fieldCompression, parquetfile.Compressions()...).Description("Codec of data pages.").Default(string(parquetfile.Zstd)).Advanced(),
+			service.NewStringField(fieldPostgres).Description("The PostgreSQL database in which objects are registered, for the input `raw_pending`. Empty: they are found by listing alone.").Secret().Default("").Example("${POSTGRES_DSN}"),
 			quarantine.Field(),
 			service.NewIntField(fieldMaxInFlight).Description("How many batches are written at a time.").Default(4),
 			service.NewBatchPolicyField(fieldBatching),
@@ -85,6 +87,7 @@ type output struct {
 	shop        *time.Location
 	compression parquetfile.Compression
 	refused     *quarantine.Refused
+	ledger      ledger
 
 	decoders sync.Pool
 	// writers are as many as there are processors: encoding is bound by them, and each writer holds
@@ -133,6 +136,9 @@ func newOutput(conf *service.ParsedConfig, _ *service.Resources) (service.BatchO
 	if inFlight < 1 {
 		fault(fieldMaxInFlight, errors.New("must be 1 or more"))
 	}
+	if o.ledger, err = ledgerFromParsed(conf, false); err != nil {
+		faults = append(faults, err)
+	}
 	policy, err = conf.FieldBatchPolicy(fieldBatching)
 	fault(fieldBatching, err)
 	if err := errors.Join(faults...); err != nil {
@@ -169,6 +175,9 @@ func (o *output) Connect(ctx context.Context) error {
 	if err := o.bucket.connect(ctx); err != nil {
 		return err
 	}
+	if err := o.ledger.connect(ctx); err != nil {
+		return err
+	}
 	if o.writers == nil {
 		o.writers = make(chan *parquetfile.Writer, runtime.GOMAXPROCS(0))
 		for range cap(o.writers) {
@@ -178,7 +187,8 @@ func (o *output) Connect(ctx context.Context) error {
 	return nil
 }
 
-// WriteBatch returns once every row is in the store and every refused one is set aside (I2, I4).
+// WriteBatch returns once every row is in the store, every refused one is set aside and every object is
+// registered (I2, I4).
 func (o *output) WriteBatch(ctx context.Context, messages service.MessageBatch) error {
 	d := o.decoders.Get().(*decoding)
 	defer func() {
@@ -190,13 +200,21 @@ func (o *output) WriteBatch(ctx context.Context, messages service.MessageBatch) 
 		return err
 	}
 	// the goroutines are done with d when Wait returns, also after an error
-	group, ctx := errgroup.WithContext(ctx)
+	group, writing := errgroup.WithContext(ctx)
 	group.SetLimit(parallelPuts)
-	group.Go(func() error { return o.refused.Write(ctx, refused) })
-	for _, object := range split(d.batch, o.dayFolder != "") {
-		group.Go(func() error { return o.write(ctx, d, object) })
+	group.Go(func() error { return o.refused.Write(writing, refused) })
+	objects := split(d.batch, o.dayFolder != "")
+	written := make([]store.RawObject, len(objects))
+	for i, object := range objects {
+		group.Go(func() (err error) {
+			written[i], err = o.write(writing, d, object)
+			return err
+		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return o.ledger.register(ctx, o.bucket.name, o.contract.Entity, written)
 }
 
 // decoding is what a batch is decoded with and into.
@@ -239,13 +257,17 @@ var noPosition = []contract.Reason{{
 	Message: "must come from Kafka, without headers that are named kafka_topic, kafka_partition or kafka_offset",
 }}
 
-func (o *output) write(ctx context.Context, d *decoding, object *object) error {
+func (o *output) write(ctx context.Context, d *decoding, object *object) (store.RawObject, error) {
 	var file bytes.Buffer
 	if err := o.encode(ctx, &file, d, object); err != nil {
-		return err
+		return store.RawObject{}, err
 	}
 	last := d.batch.Position[object.rows[len(object.rows)-1]].Offset
-	return o.bucket.put(ctx, o.key(object), file.Bytes(), last)
+	stored, err := o.bucket.put(ctx, o.key(object), file.Bytes(), last)
+	if stored.LastOffset == last {
+		stored.Rows = int64(len(object.rows))
+	}
+	return stored, err
 }
 
 func (o *output) encode(ctx context.Context, file *bytes.Buffer, d *decoding, object *object) error {
@@ -267,4 +289,7 @@ func (o *output) key(object *object) string {
 }
 
 // Close leaves nothing behind: connections to the store are closed when they have been idle.
-func (o *output) Close(ctx context.Context) error { return o.refused.Close(ctx) }
+func (o *output) Close(ctx context.Context) error {
+	o.ledger.close()
+	return o.refused.Close(ctx)
+}

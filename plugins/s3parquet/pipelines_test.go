@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/internal/quarantine"
+	"github.com/shop-connect/shop-connect/internal/testservers"
 )
 
 const brokerRecordBytes = 1_000_000
@@ -70,10 +71,12 @@ func runPipeline(t testing.TB, name string, env map[string]string) {
 	})
 }
 
-func pipelineEnv(s *store, brokers string) map[string]string {
+func pipelineEnv(t testing.TB, s *store, brokers string) map[string]string {
+	t.Helper()
 	return map[string]string{
 		"KAFKA_BROKERS": brokers, "S3_ENDPOINT": s.Endpoint, "S3_ACCESS_KEY": s.AccessKey, "S3_SECRET_KEY": s.SecretKey,
 		"CONTRACTS_DIR": filepath.Join("..", "..", "pipelines", "contracts"),
+		"POSTGRES_DSN":  testservers.Postgres(t),
 	}
 }
 
@@ -129,7 +132,7 @@ func TestEveryRecordEndsInRawOrInQuarantine(t *testing.T) {
 		topics = append(topics, entity, entity+".rejected")
 	}
 	brokers, client := startKafka(t, topics...)
-	env := pipelineEnv(s, brokers)
+	env := pipelineEnv(t, s, brokers)
 	for _, entity := range entities {
 		runPipeline(t, entity+"_raw", env)
 	}

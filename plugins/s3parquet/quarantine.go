@@ -96,7 +96,8 @@ func (q *quarantineOutput) WriteBatch(ctx context.Context, messages service.Mess
 			if err != nil {
 				return fmt.Errorf("encoding object %q: %w", object.key, err)
 			}
-			return q.bucket.put(ctx, object.key, file, object.last)
+			_, err = q.bucket.put(ctx, object.key, file, object.last)
+			return err
 		})
 	}
 	return group.Wait()

@@ -20,24 +20,13 @@ import (
 
 	"github.com/minio/minio-go/v7"
 
-	"github.com/shop-connect/shop-connect/internal/embedded"
 	"github.com/shop-connect/shop-connect/internal/embedded/clickhouse"
 	"github.com/shop-connect/shop-connect/internal/objectstore"
+	"github.com/shop-connect/shop-connect/internal/testservers"
 )
 
 // The servers are this very binary, started again, as they are of shop-connect.
-func TestMain(m *testing.M) {
-	if handled, err := embedded.RunChild(context.Background(), os.Args[1:]); handled {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	code := m.Run()
-	sharedStore.stop()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { testservers.Main(m) }
 
 // server is an embedded server of this binary; it ends when its standard input does.
 type server struct {
@@ -132,37 +121,12 @@ func startStore(dir string) (*store, error) {
 	return s, s.start()
 }
 
-// lazyStore is the one store that all tests but those that stop theirs share.
-type lazyStore struct {
-	once sync.Once
-	dir  string
-	s    *store
-	err  error
-}
-
-var sharedStore lazyStore
-
-func (l *lazyStore) stop() {
-	if l.s != nil {
-		l.s.stop()
-	}
-	if l.dir != "" {
-		os.RemoveAll(l.dir)
-	}
-}
-
-// newBucket makes a bucket of the test's own on the shared store.
+// newBucket makes a bucket of the test's own on the store that most tests share.
 func newBucket(t testing.TB) (*store, string) {
 	t.Helper()
-	sharedStore.once.Do(func() {
-		if sharedStore.dir, sharedStore.err = os.MkdirTemp("", "s3parquet-test"); sharedStore.err == nil {
-			sharedStore.s, sharedStore.err = startStore(sharedStore.dir)
-		}
-	})
-	if sharedStore.err != nil {
-		t.Fatal(sharedStore.err)
-	}
-	return sharedStore.s, makeBucket(t, sharedStore.s)
+	config, client := testservers.ObjectStore(t)
+	s := &store{Config: config, Client: client}
+	return s, makeBucket(t, s)
 }
 
 var buckets struct {

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +18,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
-// The metadata by which a message names its object, as s3_parquet sets it.
+// The metadata by which a message names its object, as raw_pending and s3_parquet set it.
 const (
 	metaBucket = "s3_bucket"
 	metaKey    = "s3_key"
@@ -79,19 +82,19 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 	objects := make([]object, len(batch))
 	names := make([]store.Object, 0, len(batch))
 	for i, msg := range batch {
-		o, err := objectOf(msg)
+		o, err := p.objectOf(msg)
 		if err != nil {
 			msg.SetError(err)
 			continue
 		}
 		objects[i] = o
-		names = append(names, store.Object{Key: o.key, ETag: o.etag})
+		names = append(names, o.name())
 	}
-	known, err := p.store.KnownObjects(ctx, p.cfg.layout.Contract.Entity, names)
+	known, err := p.store.KnownObjects(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	unchanged := map[string]int64{}
+	unchanged, settled := map[string]int64{}, make([]store.Object, 0, len(known))
 	for i, msg := range batch {
 		if msg.GetError() != nil {
 			continue
@@ -100,6 +103,7 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 		var r report
 		if by, before := known[objects[i].key]; before {
 			r = report{Key: objects[i].key, Unchanged: true}
+			settled = append(settled, objects[i].name())
 			if by != run {
 				unchanged[run]++
 			}
@@ -112,6 +116,9 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 			return nil, fmt.Errorf("encoding report: %w", err)
 		}
 		msg.SetBytes(body)
+	}
+	if err := p.store.SettleRaw(ctx, settled...); err != nil {
+		return nil, err
 	}
 	for run, n := range unchanged {
 		if run == "" {
@@ -133,13 +140,13 @@ func (p *processor) Close(context.Context) error {
 	return nil
 }
 
-func objectOf(msg *service.Message) (object, error) {
+func (p *processor) objectOf(msg *service.Message) (object, error) {
 	var o object
 	var faults []error
 	text := func(name string) string {
 		v, found := msg.MetaGet(name)
 		if !found || v == "" {
-			faults = append(faults, fmt.Errorf("metadata %q is missing: feed stage_validate with the input s3_parquet", name))
+			faults = append(faults, fmt.Errorf("metadata %q is missing: feed stage_validate with the input raw_pending or s3_parquet", name))
 		}
 		return v
 	}
@@ -149,5 +156,12 @@ func objectOf(msg *service.Message) (object, error) {
 		faults = append(faults, fmt.Errorf("metadata %q: %w", metaSize, err))
 	}
 	o.size = size
+	if len(faults) == 0 {
+		entity, _, _ := strings.Cut(o.key, "/")
+		if o.layout = p.cfg.layouts[entity]; o.layout == nil {
+			faults = append(faults, fmt.Errorf("object %q belongs to no entity that has a contract here, which are %s: point the input at one of them",
+				o.key, strings.Join(slices.Sorted(maps.Keys(p.cfg.layouts)), ", ")))
+		}
+	}
 	return o, errors.Join(faults...)
 }

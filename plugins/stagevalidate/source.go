@@ -6,8 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 const (
@@ -28,10 +32,23 @@ var (
 	errGone    = errors.New("the object is gone")
 )
 
-// object names a state of a RAW object.
+// object names a state of a RAW object, and what its rows must be.
 type object struct {
 	bucket, key, etag string
 	size              int64
+	// listed is the ETag that it was named by, where it has been overwritten since.
+	listed string
+	layout *parquetfile.Layout
+}
+
+func (o object) entity() string { return o.layout.Contract.Entity }
+
+// rest is the key below the entity's folder.
+func (o object) rest() string { return strings.TrimPrefix(o.key, o.entity()+"/") }
+
+// name is how the ledger knows it.
+func (o object) name() store.Object {
+	return store.Object{Bucket: o.bucket, Entity: o.entity(), Key: o.key, ETag: o.etag, Listed: o.listed}
 }
 
 // source reads an object by ranges. parquet-go reads many small pieces; the source reads few large ones

@@ -11,6 +11,7 @@ package stagevalidate
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -36,11 +37,11 @@ func Spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Categories("Integration").
 		Summary("Checks RAW Parquet objects against their contract and takes them into STAGE.").
-		Description(`A message names an object by the metadata `+"`s3_bucket`, `s3_key`, `s3_etag` and `s3_size`"+`, as the input `+"`s3_parquet`"+` sets them, and becomes a JSON report: `+"`key`, `rows_in`, `rows_out`, `rows_refused`, `rows_skipped`, `stage_key`, `quarantine_key`, `fault`"+`. Objects may come in any order, repeatedly, and to several workers at once.
+		Description(`A message names an object by the metadata `+"`s3_bucket`, `s3_key`, `s3_etag` and `s3_size`"+`, as the inputs `+"`raw_pending` and `s3_parquet`"+` set them, and becomes a JSON report: `+"`key`, `rows_in`, `rows_out`, `rows_refused`, `rows_skipped`, `stage_key`, `quarantine_key`, `fault`"+`. Objects may come in any order, repeatedly, and to several workers at once.
 
 Refused rows go to `+"`<entity>/layer=stage/date=<today>/`"+` of the quarantine bucket, with all their reasons and their bytes. An object that is not a Parquet file of the contract goes to `+"`<entity>/layer=stage/objects/`"+` as it is. Neither is an error; trouble with the store or the database is one, on the message, so that it can be delivered again.`).
-		Fields(service.NewStringField(fieldContract).Description("Path of the contract that rows are held against.").
-			Example("${CONTRACTS_DIR:pipelines/contracts}/purchases.yaml")).
+		Fields(service.NewStringField(fieldContract).Description("Path of the contract that rows are held against, or of a folder of contracts: an object's rows are then held against that of the entity its key begins with.").
+			Example("${CONTRACTS_DIR:pipelines/contracts}").Example("${CONTRACTS_DIR:pipelines/contracts}/purchases.yaml")).
 		Fields(objectstore.Fields()...).
 		Fields(
 			service.NewStringField(fieldBucket).Description("Bucket of STAGE, which must exist.").Default("shop-stage-data"),
@@ -53,7 +54,8 @@ Refused rows go to `+"`<entity>/layer=stage/date=<today>/`"+` of the quarantine 
 }
 
 type config struct {
-	layout             *parquetfile.Layout
+	// layouts are those of the contracts, by entity.
+	layouts            map[string]*parquetfile.Layout
 	objects            objectstore.Config
 	bucket, quarantine string
 	dsn                string
@@ -73,12 +75,9 @@ func parse(conf *service.ParsedConfig) (config, error) {
 		note(field, err)
 		return v
 	}
-	rules, err := contract.Load(text(fieldContract))
+	var err error
+	c.layouts, err = loadLayouts(text(fieldContract))
 	note(fieldContract, err)
-	if err == nil {
-		c.layout, err = parquetfile.NewLayout(rules)
-		note(fieldContract, err)
-	}
 	if c.objects, err = objectstore.FromParsed(conf); err != nil {
 		faults = append(faults, err)
 	}
@@ -92,6 +91,31 @@ func parse(conf *service.ParsedConfig) (config, error) {
 	c.compression, err = parquetfile.ParseCompression(text(fieldCompression))
 	note(fieldCompression, err)
 	return c, errors.Join(faults...)
+}
+
+// loadLayouts reads one contract, or all of a folder.
+func loadLayouts(path string) (map[string]*parquetfile.Layout, error) {
+	contracts := map[string]*contract.Contract{}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if contracts, err = contract.LoadDir(path); err != nil {
+			return nil, err
+		}
+	} else {
+		one, err := contract.Load(path)
+		if err != nil {
+			return nil, err
+		}
+		contracts[one.Entity] = one
+	}
+	layouts := make(map[string]*parquetfile.Layout, len(contracts))
+	for entity, rules := range contracts {
+		layout, err := parquetfile.NewLayout(rules)
+		if err != nil {
+			return nil, err
+		}
+		layouts[entity] = layout
+	}
+	return layouts, nil
 }
 
 func fromParsed(conf *service.ParsedConfig, _ *service.Resources) (service.BatchProcessor, error) {

@@ -31,20 +31,56 @@ var large = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 // stage takes one object into STAGE, as it is now: it may have been overwritten since it was listed.
 func (p *processor) stage(ctx context.Context, o object, run string) (report, error) {
+	o.listed = o.etag
 	for attempt := 1; ; attempt++ {
 		r, err := p.stageOnce(ctx, o, run)
 		if errors.Is(err, errGone) {
-			return report{Key: o.key, Unchanged: true}, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1})
+			return p.gone(ctx, o, run)
 		}
 		if !errors.Is(err, errChanged) || attempt == changeAttempts {
 			return r, err
 		}
-		now, err := p.client.StatObject(ctx, o.bucket, o.key, minio.StatObjectOptions{})
-		if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchKey {
-			return report{}, fmt.Errorf("looking at s3://%s/%s: %w", o.bucket, o.key, p.cfg.objects.Explain(err, o.bucket))
+		now, there, err := p.look(ctx, o)
+		if err != nil {
+			return report{}, err
+		}
+		if !there {
+			return p.gone(ctx, o, run)
 		}
 		o.etag, o.size = now.ETag, now.Size
 	}
+}
+
+// look asks the store for the present state of an object.
+func (p *processor) look(ctx context.Context, o object) (now minio.ObjectInfo, there bool, err error) {
+	now, err = p.client.StatObject(ctx, o.bucket, o.key, minio.StatObjectOptions{})
+	if err != nil && minio.ToErrorResponse(err).Code == minio.NoSuchKey {
+		return now, false, nil
+	}
+	if err != nil {
+		return now, false, fmt.Errorf("looking at s3://%s/%s: %w", o.bucket, o.key, p.cfg.objects.Explain(err, o.bucket))
+	}
+	return now, true, nil
+}
+
+// gone reports an object that retention, or somebody, took away before it was read.
+func (p *processor) gone(ctx context.Context, o object, run string) (report, error) {
+	err := p.store.ForgetRaw(ctx, o.name(), func(ctx context.Context) (bool, error) {
+		_, there, err := p.look(ctx, o)
+		return !there, err
+	})
+	if err != nil {
+		return report{}, err
+	}
+	return report{Key: o.key, Unchanged: true}, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1})
+}
+
+// known reports an object that was staged in this state by someone else meanwhile.
+func (p *processor) known(ctx context.Context, o object, run string) (report, error) {
+	if err := p.store.SettleRaw(ctx, o.name()); err != nil {
+		return report{}, err
+	}
+	return report{Key: o.key, Unchanged: true}, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1})
 }
 
 func (p *processor) count(ctx context.Context, run string, c store.Counts) error {
@@ -55,19 +91,15 @@ func (p *processor) count(ctx context.Context, run string, c store.Counts) error
 }
 
 func (p *processor) stageOnce(ctx context.Context, o object, run string) (report, error) {
-	rest, ours := strings.CutPrefix(o.key, p.cfg.layout.Contract.Entity+"/")
-	if !ours {
-		return report{}, fmt.Errorf("object %q does not belong to entity %q: point the input's prefix at %q", o.key, p.cfg.layout.Contract.Entity, p.cfg.layout.Contract.Entity+"/")
-	}
-	r, err := p.stageRows(ctx, o, rest, run)
+	r, err := p.stageRows(ctx, o, run)
 	if f, ok := errors.AsType[fault](err); ok {
-		return p.refuseObject(ctx, o, rest, run, f)
+		return p.refuseObject(ctx, o, run, f)
 	}
 	return r, err
 }
 
 // stageRows holds the rows of an object against the contract and writes the good and the refused ones.
-func (p *processor) stageRows(ctx context.Context, o object, rest, run string) (report, error) {
+func (p *processor) stageRows(ctx context.Context, o object, run string) (report, error) {
 	if o.size > wholeBytes {
 		select {
 		case large <- struct{}{}:
@@ -80,7 +112,7 @@ func (p *processor) stageRows(ctx context.Context, o object, rest, run string) (
 	if err != nil {
 		return report{}, p.cfg.objects.Explain(err, o.bucket)
 	}
-	f, err := openFile(src, p.cfg.layout)
+	f, err := openFile(src, o.layout)
 	if err != nil {
 		return report{}, err
 	}
@@ -88,15 +120,17 @@ func (p *processor) stageRows(ctx context.Context, o object, rest, run string) (
 	if err != nil {
 		return report{}, err
 	}
-	day := strings.TrimSuffix(path.Dir(rest), ".")
-	lock, err := p.lock(ctx, store.Slice{Topic: place.topic, Partition: place.partition, Day: day, Key: o.key})
+	day := strings.TrimSuffix(path.Dir(o.rest()), ".")
+	lock, err := p.store.LockStage(ctx, store.Slice{Entity: o.entity(), Topic: place.topic, Partition: place.partition, Day: day, Key: o.key})
 	if err != nil {
 		return report{}, err
 	}
 	defer lock.Release()
 	// another worker may have had the lock, and the same object, before
-	if known, err := lock.Known(ctx, store.Object{Key: o.key, ETag: o.etag}); err != nil || known {
-		return report{Key: o.key, Unchanged: true}, errors.Join(err, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1}))
+	if known, err := lock.Known(ctx, o.name()); err != nil {
+		return report{}, err
+	} else if known {
+		return p.known(ctx, o, run)
 	}
 	var staged []store.Range
 	if place.topic != "" {
@@ -110,12 +144,7 @@ func (p *processor) stageRows(ctx context.Context, o object, rest, run string) (
 	if err != nil {
 		return report{}, err
 	}
-	return p.write(ctx, lock, o, run, p.plan(o, rest, place, found))
-}
-
-func (p *processor) lock(ctx context.Context, slice store.Slice) (*store.StageLock, error) {
-	slice.Entity = p.cfg.layout.Contract.Entity
-	return p.store.LockStage(ctx, slice)
+	return p.write(ctx, lock, o, run, p.plan(o, place, found))
 }
 
 // plan is what is to be written for an object.
@@ -131,8 +160,8 @@ type plan struct {
 
 // plan names what is written. The names follow from the rows alone, so that whoever repeats an attempt
 // that crashed writes over what it left.
-func (p *processor) plan(o object, rest string, from place, found examination) plan {
-	entity := p.cfg.layout.Contract.Entity
+func (p *processor) plan(o object, from place, found examination) plan {
+	entity, rest := o.entity(), o.rest()
 	name, flat := path.Base(rest), strings.ReplaceAll(rest, "/", "_")
 	if from.topic != "" && found.fresh != nil {
 		name = from.topic + "-" + strconv.Itoa(int(from.partition)) + "-" + strconv.FormatInt(found.fresh.First, 10) + ".parquet"
@@ -163,18 +192,20 @@ func (p *processor) plan(o object, rest string, from place, found examination) p
 }
 
 // refuseObject sets an object aside as it is.
-func (p *processor) refuseObject(ctx context.Context, o object, rest, run string, why fault) (report, error) {
-	lock, err := p.lock(ctx, store.Slice{Key: o.key})
+func (p *processor) refuseObject(ctx context.Context, o object, run string, why fault) (report, error) {
+	lock, err := p.store.LockStage(ctx, store.Slice{Entity: o.entity(), Key: o.key})
 	if err != nil {
 		return report{}, err
 	}
 	defer lock.Release()
-	if known, err := lock.Known(ctx, store.Object{Key: o.key, ETag: o.etag}); err != nil || known {
-		return report{Key: o.key, Unchanged: true}, errors.Join(err, p.count(ctx, run, store.Counts{ObjectsUnchanged: 1}))
+	if known, err := lock.Known(ctx, o.name()); err != nil {
+		return report{}, err
+	} else if known {
+		return p.known(ctx, o, run)
 	}
 	pl := plan{entry: store.StagedObject{Fault: why.reason, Counts: store.Counts{ObjectsRefused: 1, Bytes: o.size}}}
 	pl.quarantine = store.Target{Bucket: p.cfg.quarantine, Key: path.Join(
-		p.cfg.layout.Contract.Entity, "layer="+quarantine.LayerStage, "objects", rest)}
+		o.entity(), "layer="+quarantine.LayerStage, "objects", o.rest())}
 	pl.writeQuarantine = func(ctx context.Context) error {
 		return p.copy(ctx, o, pl.quarantine, map[string]string{metaFault: asciiOnly(why.reason)})
 	}
@@ -194,6 +225,10 @@ func (p *processor) write(ctx context.Context, lock *store.StageLock, o object, 
 	if err != nil {
 		return report{}, err
 	}
+	// I3: what a crash left may hold the rows that are written now, in STAGE or in quarantine
+	if err := p.remove(ctx, orphans...); err != nil {
+		return report{}, err
+	}
 	for _, write := range []func(context.Context) error{pl.writeStage, pl.writeQuarantine} {
 		if write == nil {
 			continue
@@ -203,15 +238,11 @@ func (p *processor) write(ctx context.Context, lock *store.StageLock, o object, 
 		}
 	}
 	if pl.replaced != nil {
-		orphans = append(orphans, *pl.replaced)
-	}
-	for _, orphan := range orphans {
-		err := p.client.RemoveObject(ctx, orphan.Bucket, orphan.Key, minio.RemoveObjectOptions{})
-		if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
-			return report{}, fmt.Errorf("removing s3://%s/%s, which an attempt left that crashed: %w", orphan.Bucket, orphan.Key, err)
+		if err := p.remove(ctx, *pl.replaced); err != nil {
+			return report{}, err
 		}
 	}
-	pl.entry.Object = store.Object{Key: o.key, ETag: o.etag}
+	pl.entry.Object = o.name()
 	pl.entry.RunID, pl.entry.Objects = run, 1
 	pl.entry.StageKey, pl.entry.QuarantineKey = pl.stage.Key, pl.quarantine.Key
 	if err := lock.Commit(ctx, pl.entry); err != nil { // I3, I4
@@ -222,6 +253,16 @@ func (p *processor) write(ctx context.Context, lock *store.StageLock, o object, 
 		Key: o.key, RowsIn: c.RowsIn, RowsOut: c.RowsOut, RowsRefused: c.RowsRefused, RowsSkipped: c.RowsSkipped,
 		StageKey: pl.stage.Key, QuarantineKey: pl.quarantine.Key, Fault: pl.entry.Fault,
 	}, nil
+}
+
+func (p *processor) remove(ctx context.Context, targets ...store.Target) error {
+	for _, target := range targets {
+		err := p.client.RemoveObject(ctx, target.Bucket, target.Key, minio.RemoveObjectOptions{})
+		if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
+			return fmt.Errorf("removing s3://%s/%s, whose rows are elsewhere now: %w", target.Bucket, target.Key, p.cfg.objects.Explain(err, target.Bucket))
+		}
+	}
+	return nil
 }
 
 // copy lets the store copy an object, in the state that was read.
