@@ -1,0 +1,488 @@
+package kafkarows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/redpanda-data/benthos/v4/public/components/pure"
+	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/shop-connect/shop-connect/internal/record"
+	_ "github.com/shop-connect/shop-connect/plugins/kafkarows"
+)
+
+const inputTopic = "purchases"
+
+// broker is a Kafka for one test.
+type broker struct {
+	*kfake.Cluster
+	address string
+	client  *kgo.Client
+	admin   *kadm.Client
+}
+
+func startBroker(t *testing.T, opts ...kfake.Opt) *broker {
+	t.Helper()
+	cluster, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	b := &broker{Cluster: cluster, address: cluster.ListenAddrs()[0]}
+	if b.client, err = kgo.NewClient(kgo.SeedBrokers(b.address), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.client.Close)
+	b.admin = kadm.NewClient(b.client)
+	return b
+}
+
+// produce writes rows from–to of a partition; a row is "<partition>-<number>".
+func (b *broker) produce(t *testing.T, partition int32, from, to int) {
+	t.Helper()
+	var records []*kgo.Record
+	for n := from; n < to; n++ {
+		records = append(records, &kgo.Record{Topic: inputTopic, Partition: partition, Value: fmt.Appendf(nil, "%d-%d", partition, n)})
+	}
+	if err := b.client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// committed returns what the group has committed of a partition, -1 for nothing.
+func (b *broker) committed(t *testing.T, partition int32) int64 {
+	t.Helper()
+	offsets, err := b.admin.FetchOffsets(t.Context(), "readers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	offset, found := offsets.Lookup(inputTopic, partition)
+	if !found {
+		return -1
+	}
+	return offset.At
+}
+
+// batch is one that a stream has been given, and has yet to answer.
+type batch struct {
+	rows []record.Row
+	// blocks counts its messages.
+	blocks int
+	answer chan<- error
+}
+
+func (b *batch) values() (values []string) {
+	for _, row := range b.rows {
+		values = append(values, string(row.Value))
+	}
+	return values
+}
+
+// member is a running stream of the input.
+type member struct {
+	batches chan *batch
+	stop    func()
+	log     *logged
+	// gone is closed when what was not answered is to be rejected.
+	gone chan struct{}
+}
+
+func (m *member) Connect(context.Context) error { return nil }
+func (m *member) Close(context.Context) error   { return nil }
+
+func (m *member) WriteBatch(_ context.Context, messages service.MessageBatch) error {
+	answer := make(chan error, 1)
+	got := &batch{blocks: len(messages), answer: answer}
+	for row, err := range record.Rows(messages) {
+		if err != nil {
+			return err
+		}
+		got.rows = append(got.rows, row)
+	}
+	m.batches <- got
+	select {
+	case err := <-answer:
+		return err
+	case <-m.gone:
+		return errors.New("the member is leaving")
+	}
+}
+
+type logged struct {
+	sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.Lock()
+	defer l.Unlock()
+	return l.text.String()
+}
+
+func (b *broker) join(t *testing.T, more string) *member {
+	t.Helper()
+	m := &member{batches: make(chan *batch, 100), log: &logged{}, gone: make(chan struct{})}
+	environment := service.NewEnvironment()
+	err := environment.RegisterBatchOutput("handed_over", service.NewConfigSpec(), func(*service.ParsedConfig, *service.Resources) (service.BatchOutput, service.BatchPolicy, int, error) {
+		return m, service.BatchPolicy{}, 20, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	builder := environment.NewStreamBuilder()
+	config := fmt.Sprintf("kafka_rows:\n  seed_brokers: [%q]\n  topics: [%s]\n  consumer_group: readers\n  fetch_max_wait: 20ms\n%s", b.address, inputTopic, more)
+	if !strings.Contains(more, "batch_period") {
+		config += "  batch_period: 20ms\n"
+	}
+	if err := builder.AddInputYAML(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := builder.AddOutputYAML("handed_over: {}"); err != nil {
+		t.Fatal(err)
+	}
+	builder.SetPrintLogger(printer{m.log})
+	stream, err := builder.Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = stream.Run(context.Background()) }()
+	m.stop = sync.OnceFunc(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := stream.Stop(ctx); err != nil {
+			t.Errorf("stopping a member: %v", err)
+		}
+		<-ended
+	})
+	t.Cleanup(func() { close(m.gone); m.stop() })
+	return m
+}
+
+type printer struct{ to *logged }
+
+func (p printer) Printf(format string, v ...any) { fmt.Fprintf(p.to, format+"\n", v...) }
+func (p printer) Println(v ...any)               { fmt.Fprintln(p.to, v...) }
+
+const patience = 20 * time.Second
+
+func (m *member) next(t *testing.T) *batch {
+	t.Helper()
+	select {
+	case b := <-m.batches:
+		return b
+	case <-time.After(patience):
+		t.Fatalf("no batch came; the stream says:\n%s", m.log)
+		return nil
+	}
+}
+
+// collect acknowledges batches until a number of rows has come.
+func (m *member) collect(t *testing.T, rows int) (values []string) {
+	t.Helper()
+	for len(values) < rows {
+		b := m.next(t)
+		values = append(values, b.values()...)
+		b.answer <- nil
+	}
+	return values
+}
+
+func (m *member) none(t *testing.T, why string) {
+	t.Helper()
+	select {
+	case b := <-m.batches:
+		t.Fatalf("%s: got %v", why, b.values())
+	case <-time.After(300 * time.Millisecond):
+	}
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func TestRowsOfAPartitionComeAsOneMessageWithTheirPlace(t *testing.T) {
+	b := startBroker(t, kfake.SeedTopics(2, inputTopic))
+	b.produce(t, 0, 0, 3)
+	b.produce(t, 1, 0, 2)
+	m := b.join(t, "  batch_period: 1s\n")
+	got := m.next(t)
+	if got.blocks != 2 || len(got.rows) != 5 {
+		t.Fatalf("%d messages of %v", got.blocks, got.values())
+	}
+	for _, row := range got.rows {
+		if want := fmt.Sprintf("%d-%d", row.Position.Partition, row.Position.Offset); !row.Placed || row.Position.Topic != inputTopic || string(row.Value) != want {
+			t.Errorf("row %q is at %+v", row.Value, row.Position)
+		}
+	}
+	got.answer <- nil
+	eventually(t, "both partitions are committed", func() bool { return b.committed(t, 0) == 3 && b.committed(t, 1) == 2 })
+}
+
+func TestAPartitionsNextRowsWaitForTheAcknowledgement(t *testing.T) {
+	b := startBroker(t, kfake.SeedTopics(2, inputTopic))
+	b.produce(t, 0, 0, 3)
+	m := b.join(t, "")
+	first := m.next(t)
+	b.produce(t, 0, 3, 6)
+	b.produce(t, 1, 0, 2)
+	other := m.next(t)
+	if !slices.Equal(other.values(), []string{"1-0", "1-1"}) {
+		t.Fatalf("beside the first batch came %v", other.values())
+	}
+	m.none(t, "rows of partition 0 overtook those before them")
+	if at := b.committed(t, 0); at > 0 {
+		t.Errorf("offset %d is committed, and nothing is acknowledged", at)
+	}
+	first.answer <- nil
+	if second := m.next(t); !slices.Equal(second.values(), []string{"0-3", "0-4", "0-5"}) {
+		t.Errorf("then came %v", second.values())
+	}
+	eventually(t, "what is acknowledged is committed, and no more", func() bool { return b.committed(t, 0) == 3 })
+}
+
+func TestWhatIsRejectedComesAgainBeforeAnythingElseOfItsPartition(t *testing.T) {
+	b := startBroker(t, kfake.SeedTopics(1, inputTopic))
+	b.produce(t, 0, 0, 3)
+	m := b.join(t, "")
+	first := m.next(t)
+	b.produce(t, 0, 3, 4)
+	first.answer <- fmt.Errorf("not now")
+	again := m.next(t)
+	if !slices.Equal(again.values(), []string{"0-0", "0-1", "0-2"}) {
+		t.Fatalf("after the rejection came %v", again.values())
+	}
+	again.answer <- nil
+	if rest := m.collect(t, 1); rest[0] != "0-3" {
+		t.Errorf("then came %v", rest)
+	}
+}
+
+func TestBatchesKeepToTheirLimits(t *testing.T) {
+	b := startBroker(t, kfake.SeedTopics(2, inputTopic))
+	b.produce(t, 0, 0, 100)
+	b.produce(t, 1, 0, 100)
+	for name, limit := range map[string]struct {
+		config string
+		rows   int
+	}{
+		"rows":  {"  batch_rows: 30\n  batch_period: 200ms\n", 30},
+		"bytes": {"  batch_bytes: 40B\n  buffer_bytes: 40B\n  batch_period: 200ms\n", 13},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := b.join(t, limit.config+"  commit_period: 10m\n")
+			for range 3 {
+				if got := m.next(t); len(got.rows) > limit.rows || len(got.rows) == 0 {
+					t.Errorf("a batch of %d rows", len(got.rows))
+				} else {
+					got.answer <- nil
+				}
+			}
+		})
+	}
+}
+
+func TestMembersShareThePartitionsAndLoseNothing(t *testing.T) {
+	const partitions, rows = 6, 2000
+	b := startBroker(t, kfake.SeedTopics(partitions, inputTopic))
+	var mu sync.Mutex
+	seen := map[string]int{}
+	last := map[int32]int64{}
+	serve := func(m *member) func() {
+		done, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				select {
+				case got := <-m.batches:
+					mu.Lock()
+					for _, row := range got.rows {
+						seen[string(row.Value)]++
+						last[row.Position.Partition] = row.Position.Offset
+					}
+					mu.Unlock()
+					got.answer <- nil
+				case <-done:
+					return
+				}
+			}
+		}()
+		return func() { m.stop(); close(done); <-ended }
+	}
+	limit := "  batch_rows: 50\n"
+	first := serve(b.join(t, limit))
+	for from := 0; from < rows; from += rows / 10 {
+		for p := range int32(partitions) {
+			b.produce(t, p, from, from+rows/10)
+		}
+		switch from / (rows / 10) {
+		case 2:
+			second := serve(b.join(t, limit))
+			defer second()
+		case 4:
+			third := serve(b.join(t, limit))
+			defer third()
+		case 6:
+			first()
+		}
+	}
+	eventually(t, "every row is there", func() bool { mu.Lock(); defer mu.Unlock(); return len(seen) == partitions*rows })
+	mu.Lock()
+	defer mu.Unlock()
+	for value, times := range seen {
+		if times > 1 {
+			t.Errorf("row %s came %d times, though every member was alive and quick", value, times)
+		}
+	}
+}
+
+func TestAMemberThatLeavesHasCommittedAndIsReplacedAtOnce(t *testing.T) {
+	b := startBroker(t, kfake.SeedTopics(1, inputTopic))
+	b.produce(t, 0, 0, 5)
+	m := b.join(t, "  commit_period: 10m\n  session_timeout: 5m\n  heartbeat_interval: 1s\n")
+	m.collect(t, 5)
+	m.stop()
+	if at := b.committed(t, 0); at != 5 {
+		t.Errorf("offset %d is committed", at)
+	}
+	b.produce(t, 0, 5, 7)
+	if got := b.join(t, "").collect(t, 2); !slices.Equal(got, []string{"0-5", "0-6"}) {
+		t.Errorf("the next member got %v", got)
+	}
+}
+
+func TestATopicThatIsNotThereYetIsTakenOnceItIs(t *testing.T) {
+	b := startBroker(t)
+	m := b.join(t, "")
+	m.none(t, "there is no topic")
+	if _, err := b.admin.CreateTopic(t.Context(), 1, 1, nil, inputTopic); err != nil {
+		t.Fatal(err)
+	}
+	b.produce(t, 0, 0, 2)
+	m.collect(t, 2)
+}
+
+func TestRowsThatRetentionTookAreReportedAndReadingGoesOn(t *testing.T) {
+	b := startBroker(t, kfake.SeedTopics(1, inputTopic))
+	b.produce(t, 0, 0, 5)
+	m := b.join(t, "")
+	m.collect(t, 5)
+	m.stop()
+	b.produce(t, 0, 5, 20)
+	deleted := kadm.Offsets{}
+	deleted.Add(kadm.Offset{Topic: inputTopic, Partition: 0, At: 12})
+	if _, err := b.admin.DeleteRecords(t.Context(), deleted); err != nil {
+		t.Fatal(err)
+	}
+	m = b.join(t, "")
+	if got := m.collect(t, 8); got[0] != "0-12" {
+		t.Errorf("reading went on with %v", got)
+	}
+	if log := m.log.String(); !strings.Contains(log, "7 rows, from offset 5 to 11") {
+		t.Errorf("the log does not say what is gone:\n%s", log)
+	}
+}
+
+func TestARecreatedTopicStopsTheInput(t *testing.T) {
+	for name, restart := range map[string]bool{"while it runs": false, "while it is away": true} {
+		t.Run(name, func(t *testing.T) {
+			b := startBroker(t, kfake.SeedTopics(1, inputTopic))
+			b.produce(t, 0, 0, 5)
+			m := b.join(t, "")
+			m.collect(t, 5)
+			eventually(t, "committed", func() bool { return b.committed(t, 0) == 5 })
+			if restart {
+				m.stop()
+			}
+			if _, err := b.admin.DeleteTopic(t.Context(), inputTopic); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.admin.CreateTopic(t.Context(), 1, 1, nil, inputTopic); err != nil {
+				t.Fatal(err)
+			}
+			b.client.PurgeTopicsFromClient(inputTopic)
+			b.produce(t, 0, 0, 3)
+			if restart {
+				// kfake drops a deleted topic's offsets, as Kafka does; an older backup of the group has them
+				offsets := kadm.Offsets{}
+				offsets.Add(kadm.Offset{Topic: inputTopic, Partition: 0, At: 5, LeaderEpoch: -1})
+				if err := b.admin.CommitAllOffsets(t.Context(), "readers", offsets); err != nil {
+					t.Fatal(err)
+				}
+				m = b.join(t, "")
+			}
+			eventually(t, "the input says why it stopped", func() bool { return strings.Contains(m.log.String(), "deleted and created again") })
+			m.none(t, "rows of another topic came under offsets that were read")
+		})
+	}
+}
+
+func TestABrokerThatComesBackIsReadOn(t *testing.T) {
+	dir := t.TempDir()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, inputTopic), kfake.DataDir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &broker{Cluster: cluster, address: cluster.ListenAddrs()[0]}
+	if b.client, err = kgo.NewClient(kgo.SeedBrokers(b.address), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+		t.Fatal(err)
+	}
+	defer b.client.Close()
+	b.produce(t, 0, 0, 3)
+	m := b.join(t, "")
+	m.collect(t, 3)
+	cluster.Close()
+	var port int
+	if _, err := fmt.Sscanf(b.address[strings.LastIndexByte(b.address, ':')+1:], "%d", &port); err != nil {
+		t.Fatal(err)
+	}
+	if cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.DataDir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	defer m.stop()
+	b.produce(t, 0, 3, 6)
+	for seen := ""; seen != "0-5"; {
+		got := m.next(t)
+		seen = got.values()[len(got.rows)-1]
+		got.answer <- nil
+	}
+}
+
+func TestFaultsOfTheInputsConfigAreReportedTogether(t *testing.T) {
+	builder := service.NewStreamBuilder()
+	err := builder.AddInputYAML("kafka_rows: {seed_brokers: [], topics: [], consumer_group: '', batch_bytes: 2MB, buffer_bytes: 1MB, batch_rows: 0, session_timeout: 1s}")
+	if err == nil {
+		if err = builder.AddConsumerFunc(func(context.Context, *service.Message) error { return nil }); err == nil {
+			var stream *service.Stream
+			if stream, err = builder.Build(); err == nil {
+				err = stream.Run(t.Context())
+			}
+		}
+	}
+	for _, field := range []string{"seed_brokers", "topics", "consumer_group", "buffer_bytes", "batch_rows", "heartbeat_interval"} {
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("nothing is said of %s: %v", field, err)
+		}
+	}
+}
