@@ -35,9 +35,10 @@ func ParseCompression(name string) (Compression, error) {
 }
 
 // WriterOption makes a parquet writer use the codec.
-func (c Compression) WriterOption() parquet.WriterOption { return parquet.Compression(c.codec()) }
+func (c Compression) WriterOption() parquet.WriterOption { return parquet.Compression(c.Codec()) }
 
-func (c Compression) codec() compress.Codec {
+// Codec compresses pages as the writers of a layout do.
+func (c Compression) Codec() compress.Codec {
 	switch c {
 	case Snappy:
 		return &parquet.Snappy

@@ -42,8 +42,9 @@ const (
 const (
 	// pageBytes is large enough for zstd to find repeats and small enough to be checked in cache.
 	pageBytes = 1 << 20
-	// maxRowGroupRows bounds the memory of those who read or copy a row group as a whole.
-	maxRowGroupRows = 1 << 20
+	// RowGroupRows is how many rows a row group has at most: it bounds the memory of those who read one as
+	// a whole, and is the piece that goes from RAW to STAGE unread or has to be written again.
+	RowGroupRows = 1 << 17
 	// maxDictionaryBytes is where a column of mostly different texts goes on without its dictionary.
 	maxDictionaryBytes = 256 << 10
 
@@ -101,7 +102,7 @@ func (l *Layout) WriterOptions(compression Compression) []parquet.WriterOption {
 		l.Schema,
 		compression.WriterOption(),
 		parquet.PageBufferSize(pageBytes),
-		parquet.MaxRowsPerRowGroup(maxRowGroupRows),
+		parquet.MaxRowsPerRowGroup(RowGroupRows),
 		parquet.DictionaryMaxBytes(maxDictionaryBytes),
 		parquet.DataPageStatistics(true),
 		// nobody looks for a record by its bytes

@@ -39,7 +39,7 @@ func (w *Writer) WriteFile(out io.Writer, b *columns.Batch, rows []int32, value 
 	w.file.Reset(out)
 	w.describe(b.Position[rows[0]].Offset, b.Position[rows[len(rows)-1]].Offset)
 	for len(rows) > 0 {
-		n := min(len(rows), maxRowGroupRows)
+		n := min(len(rows), RowGroupRows)
 		if err := w.writeRowGroup(b, rows[:n], value); err != nil {
 			return fmt.Errorf("writing Parquet rows: %w", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -68,6 +69,33 @@ func BenchmarkStage(b *testing.B) {
 			}
 			b.ReportMetric(float64(rows)*float64(b.N)/cpu.Seconds(), "rows/cpu-s")
 			b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		})
+	}
+}
+
+// BenchmarkExamine is the work on one object without the store and the ledger.
+func BenchmarkExamine(b *testing.B) {
+	const rows = 400_000
+	for _, share := range []struct {
+		name string
+		bad  float64
+	}{{"clean", 0}, {"2_percent_bad", 0.02}} {
+		b.Run(share.name, func(b *testing.B) {
+			f := memoryFile(b, encode(b, "purchases", benchRows(rows, share.bad)...))
+			before := cpuTime(b)
+			for b.Loop() {
+				place, err := f.readPlace()
+				if err != nil {
+					b.Fatal(err)
+				}
+				x := &examiner{file: f, place: place, compression: parquetfile.Zstd, now: time.Now()}
+				found, err := x.examine(nil)
+				found.close()
+				if err != nil || found.counts.RowsIn != rows {
+					b.Fatal(found.counts, err)
+				}
+			}
+			b.ReportMetric(rows*float64(b.N)/(cpuTime(b)-before).Seconds(), "rows/cpu-s")
 		})
 	}
 }

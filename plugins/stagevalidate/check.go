@@ -142,14 +142,14 @@ func (c *checker) checkField(g *rowGroup, i int) error {
 		low, high = limits(field)
 	}
 	return c.file.eachPage(g.number, i, func(page parquet.Page, first int) error {
-		if (field.Required || key) && page.NumNulls() > 0 {
+		rows := rowsIn(page, first)
+		if (field.Required || key) && rows.nulls {
 			for n, level := range page.DefinitionLevels() {
 				if level == 0 {
 					c.absent(g, field, key, first+n)
 				}
 			}
 		}
-		rows := rowsOf{page: page, first: first}
 		switch field.Type {
 		case contract.Bool:
 		case contract.String:

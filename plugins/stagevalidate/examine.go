@@ -1,6 +1,7 @@
 package stagevalidate
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -37,6 +38,7 @@ type examiner struct {
 
 	result examination
 	splice *splice
+	sieve  *sieve
 }
 
 // examine checks every row and encodes what cannot be copied. The caller closes what it returns.
@@ -73,26 +75,36 @@ func (x *examiner) rowGroup(g *rowGroup, skip *skipper, check *checker) error {
 	x.result.counts.RowsOut += int64(g.good())
 	x.result.counts.RowsRefused += int64(g.refused)
 	x.result.counts.RowsSkipped += int64(g.skipped)
-	if g.refused > 0 {
-		if err := x.setAside(g); err != nil {
+	var sieved *sievedGroup
+	if g.good() > 0 && g.good() < g.len() {
+		if x.sieve == nil {
+			x.sieve = &sieve{codec: x.compression.Codec()}
+		}
+		var err error
+		if sieved, err = x.file.sieve(g, x.sieve); err != nil {
 			return err
 		}
 	}
-	return x.keep(g)
+	if g.refused > 0 {
+		if err := x.setAside(g, sieved); err != nil {
+			return err
+		}
+	}
+	return x.keep(g, sieved)
 }
 
-func (x *examiner) setAside(g *rowGroup) error {
+func (x *examiner) setAside(g *rowGroup, sieved *sievedGroup) error {
 	if x.result.refused == nil {
 		var err error
 		if x.result.refused, err = newRefusedRows(x.file, x.place, x.now); err != nil {
 			return err
 		}
 	}
-	return x.result.refused.add(g)
+	return x.result.refused.add(g, sieved)
 }
 
 // keep adds the good rows of a row group to the new object, once one is needed.
-func (x *examiner) keep(g *rowGroup) error {
+func (x *examiner) keep(g *rowGroup, sieved *sievedGroup) error {
 	groups := x.file.Metadata().RowGroups
 	whole := g.good() == g.len()
 	if x.splice == nil {
@@ -117,6 +129,8 @@ func (x *examiner) keep(g *rowGroup) error {
 		return x.copy(int64(g.len()), g.number, func() error { return x.splice.add(x.file.source, groups[g.number]) })
 	case g.good() == 0:
 		return nil
+	case sieved != nil:
+		return x.splice.add(bytes.NewReader(sieved.data), sieved.group)
 	}
 	rewritten, reader, err := x.file.rewrite(g, x.file.layout.WriterOptions(x.compression))
 	if err != nil {

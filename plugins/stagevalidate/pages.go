@@ -68,12 +68,18 @@ func (t *texts) at(i int) []byte {
 type rowsOf struct {
 	page  parquet.Page
 	first int
+	nulls bool
 	rows  []int
+}
+
+// rowsIn counts the nulls once: a page counts its levels each time that it is asked.
+func rowsIn(page parquet.Page, first int) rowsOf {
+	return rowsOf{page: page, first: first, nulls: page.NumNulls() > 0}
 }
 
 // row returns the row of value i. Most pages have no nulls, and most with nulls have no fault.
 func (r *rowsOf) row(i int) int {
-	if r.page.NumNulls() == 0 {
+	if !r.nulls {
 		return r.first + i
 	}
 	if r.rows == nil {
