@@ -25,25 +25,26 @@ type customers struct{ *resource }
 
 func (s *Server) registerCustomers() {
 	r := customers{s.resource("customers", "customer")}
-	body, subset := RowSchema(r.contract, "customer_id"), RowSchema(r.contract, "created_at")
+	body, subset := RowSchema(r.contract, "customer_id"), rowFields(r.contract, []string{"email", "first_name", "last_name"}, []string{"phone"})
 	subset.Required = nil
 	item := r.path + "/{customer_id}"
 	taken := "Another customer has this e-mail."
-	huma.Register(s.huma, r.operation(huma.Operation{
+	register(r.resource, huma.Operation{
 		OperationID: "create-customer", Method: http.MethodPost, Path: r.path, DefaultStatus: http.StatusCreated, Summary: "Create a customer",
-	}, auth.ScopeWrite, body, map[string]string{"409": taken}), r.create)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeWrite, body, map[string]string{"409": taken}, r.create)
+	register(r.resource, huma.Operation{
 		OperationID: "list-customers", Method: http.MethodGet, Path: r.path, Summary: "List customers, newest first",
-	}, auth.ScopeRead, nil, nil), r.list)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, nil, r.list)
+	register(r.resource, huma.Operation{
 		OperationID: "customer", Method: http.MethodGet, Path: item, Summary: "Show a customer",
-	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such customer."}), r.show)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such customer."}, r.show)
+	register(r.resource, huma.Operation{
 		OperationID: "change-customer", Method: http.MethodPut, Path: item, Summary: "Change any of a customer's fields",
-	}, auth.ScopeWrite, subset, map[string]string{"404": "There is no such customer.", "409": taken}), r.change)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeWrite, subset, map[string]string{"404": "There is no such customer.", "409": taken}, r.change)
+	register(r.resource, huma.Operation{
 		OperationID: "delete-customer", Method: http.MethodDelete, Path: item, Summary: "Delete a customer",
-	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such customer.", "422": "The id is not a number."}), r.delete)
+	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such customer.", "422": "The id is not a number."}, r.delete)
+	r.linkItems("customer_id", "customer", "change-customer", "delete-customer")
 	r.registerBulk(body)
 }
 

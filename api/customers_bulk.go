@@ -24,15 +24,14 @@ const ruleUnique = "unique"
 // registerBulk adds the endpoint for many customers. It is a handler and not a stream, as the other bulk
 // endpoints are, because its rows are state: ids are given and e-mails are unique before they are events.
 func (r customers) registerBulk(row *huma.Schema) {
-	maxItems := maxBulkCustomers
 	body := &huma.Schema{Type: huma.TypeObject, Required: []string{r.contract.Entity}, Properties: map[string]*huma.Schema{
-		r.contract.Entity: {Type: huma.TypeArray, Items: row, MaxItems: &maxItems},
+		r.contract.Entity: RowsSchema(row, maxBulkCustomers),
 	}}
-	huma.Register(r.server.huma, r.operation(huma.Operation{
+	register(r.resource, huma.Operation{
 		OperationID: "create-customers", Method: http.MethodPost, Path: r.path + "/bulk-postgres", Summary: "Create many customers",
 		Description:  "The good rows are entered in one transaction. A row that breaks its contract, or whose e-mail is taken, is named by index and reasons, and is set aside; it never stops the others.",
 		MaxBodyBytes: r.server.config.MaxBodyBytes,
-	}, auth.ScopeWrite, body, nil), r.createMany)
+	}, auth.ScopeWrite, body, nil, r.createMany)
 }
 
 // bulkRows are the rows of one body: those to be entered, each with its index, and those refused.

@@ -38,8 +38,8 @@ func (s *Server) handler() http.Handler {
 		if s.allowOrigin(tracked, r) || !s.admit(tracked, r, inFlight) {
 			return
 		}
-		if !strings.HasPrefix(target, "/") || path.Clean(target) != target {
-			s.noRoute(tracked, r) // the mux would redirect, in a shape of its own
+		if !strings.HasPrefix(target, "/") || path.Clean(target) != target || !s.literals.takes(r) {
+			s.noRoute(tracked, r) // the mux would redirect, in a shape of its own, or take a word for an id
 			return
 		}
 		if r.Body != http.NoBody {

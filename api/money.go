@@ -17,13 +17,9 @@ type moneySchema struct{}
 
 var _ huma.SchemaProvider = moneySchema{}
 
-// Schema allows both forms that are read; what is answered is always the first.
+// Schema documents an answer; what is read is documented by amountSchema.
 func (moneySchema) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{
-		OneOf:       []*huma.Schema{{Type: huma.TypeNumber}, {Type: huma.TypeString, Pattern: `^[+-]?[0-9]+(\.[0-9]+)?$`}},
-		Description: "An amount with at most 4 decimals, as a number or as text; answered as a number.",
-		Examples:    []any{19.99},
-	}
+	return &huma.Schema{Type: huma.TypeNumber, Description: "An exact amount with two to four decimals.", Examples: []any{19.99}}
 }
 
 // documentMoney makes every Money of the document look like it is, wherever it is a field.

@@ -37,23 +37,24 @@ type products struct{ *resource }
 
 func (s *Server) registerProducts() {
 	r := products{s.resource("products", "product")}
-	body := RowSchema(r.contract, "created_at")
+	body := RowSchema(r.contract, "id", "created_at")
 	item := r.path + "/{id}"
-	huma.Register(s.huma, r.operation(huma.Operation{
+	register(r.resource, huma.Operation{
 		OperationID: "create-product", Method: http.MethodPost, Path: r.path, DefaultStatus: http.StatusCreated, Summary: "Create a product",
-	}, auth.ScopeWrite, RowSchema(r.contract), map[string]string{"409": "Another product has this id."}), r.create)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeWrite, RowSchema(r.contract), map[string]string{"409": "Another product has this id."}, r.create)
+	register(r.resource, huma.Operation{
 		OperationID: "list-products", Method: http.MethodGet, Path: r.path, Summary: "List products, newest first",
-	}, auth.ScopeRead, nil, nil), r.list)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, nil, r.list)
+	register(r.resource, huma.Operation{
 		OperationID: "product", Method: http.MethodGet, Path: item, Summary: "Show a product",
-	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such product."}), r.show)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such product."}, r.show)
+	register(r.resource, huma.Operation{
 		OperationID: "replace-product", Method: http.MethodPut, Path: item, Summary: "Replace all of a product but its id and creation time",
-	}, auth.ScopeWrite, body, map[string]string{"404": "There is no such product."}), r.replace)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeWrite, body, map[string]string{"404": "There is no such product."}, r.replace)
+	register(r.resource, huma.Operation{
 		OperationID: "delete-product", Method: http.MethodDelete, Path: item, Summary: "Delete a product",
-	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such product.", "422": "The id is too long."}), r.delete)
+	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such product.", "422": "The id is too long."}, r.delete)
+	r.linkItems("id", "product", "replace-product", "delete-product")
 }
 
 func (r products) create(ctx context.Context, body *RowBody) (*created[product], error) {

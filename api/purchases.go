@@ -47,34 +47,34 @@ type purchasePath struct {
 type purchaseQuery struct {
 	PageQuery
 	CustomerID int64  `query:"customer_id" minimum:"1" doc:"Only purchases of this customer."`
-	ProductID  string `query:"product_id" minLength:"1" maxLength:"200" doc:"Only purchases of this product."`
+	ProductID  string `query:"product_id" maxLength:"200" doc:"Only purchases of this product."`
 }
 
 type purchases struct{ *resource }
 
 func (s *Server) registerPurchases() {
 	r := purchases{s.resource("purchases", "purchase")}
-	body := RowSchema(r.contract)
-	body.Required = []string{"customer_id", "product_id", "quantity", "seller_id"}
+	body := rowFields(r.contract, []string{"customer_id", "product_id", "quantity", "seller_id"}, []string{"id", "price_at_time", "purchased_at"})
 	item := r.path + "/{purchase_id}"
-	huma.Register(s.huma, r.operation(huma.Operation{
+	register(r.resource, huma.Operation{
 		OperationID: "create-purchase", Method: http.MethodPost, Path: r.path, DefaultStatus: http.StatusCreated,
 		Summary: "Sell a product",
 		Description: "The stock falls by the quantity. The price is the product's unless one is given. " +
 			"The same purchase sent again under the same id is answered again, and sold once.",
 	}, auth.ScopeWrite, body, map[string]string{
 		"404": "There is no such product.", "409": "There is not enough stock, or another purchase has this id.",
-	}), r.create)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, r.create)
+	register(r.resource, huma.Operation{
 		OperationID: "list-purchases", Method: http.MethodGet, Path: r.path, Summary: "List purchases, newest first",
 		Description: "Purchases of all ways in, some seconds after they were made.",
-	}, auth.ScopeRead, nil, nil), r.list)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, nil, r.list)
+	register(r.resource, huma.Operation{
 		OperationID: "purchase", Method: http.MethodGet, Path: item, Summary: "Show a purchase",
-	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such purchase."}), r.show)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such purchase."}, r.show)
+	register(r.resource, huma.Operation{
 		OperationID: "delete-purchase", Method: http.MethodDelete, Path: item, Summary: "Delete a purchase and give its stock back",
-	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such purchase.", "422": "The id is too long."}), r.delete)
+	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such purchase.", "422": "The id is too long."}, r.delete)
+	r.linkItems("purchase_id", "purchase", "delete-purchase")
 }
 
 func (r purchases) create(ctx context.Context, body *RowBody) (*created[purchase], error) {

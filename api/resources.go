@@ -63,6 +63,25 @@ func (r *resource) operation(op huma.Operation, scope string, body *huma.Schema,
 	return op
 }
 
+// register adds an operation of a resource, with its body in the document as what it is: huma takes a raw
+// body for any bytes.
+func register[I, O any](r *resource, op huma.Operation, scope string, body *huma.Schema, problems map[string]string, handler func(context.Context, *I) (*O, error)) {
+	op = r.operation(op, scope, body, problems)
+	huma.Register(r.server.huma, op, handler)
+	if body != nil {
+		op.RequestBody.Content[mimeJSON].Schema = body
+	}
+}
+
+// linkItems documents that what was created is what these operations are about.
+func (r *resource) linkItems(parameter string, operations ...string) {
+	links := map[string]*huma.Link{}
+	for _, id := range operations {
+		links[id] = &huma.Link{OperationID: id, Parameters: map[string]any{"path." + parameter: "$response.body#/" + r.contract.Fields[r.contract.Key].Name}}
+	}
+	r.server.huma.OpenAPI().Paths[r.path].Post.Responses["201"].Links = links
+}
+
 // problem turns an error of the store into what the client is told.
 func (r *resource) problem(err error) error {
 	var conflict *store.Conflict
@@ -85,7 +104,7 @@ func (r *resource) problem(err error) error {
 type PageQuery struct {
 	Skip   int    `query:"skip" minimum:"0" maximum:"100000" default:"0" doc:"How many rows to pass over. Use the cursor to go deeper."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many rows to answer at most."`
-	Cursor string `query:"cursor" maxLength:"1000" doc:"X-Next-Cursor of the page before: the next page, at the cost of the first."`
+	Cursor string `query:"cursor" maxLength:"1000" format:"cursor" doc:"X-Next-Cursor of the page before: the next page, at the cost of the first."`
 }
 
 func (q *PageQuery) page() store.Page {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ func (s *Server) Mount(r Route) (unmount func(), err error) {
 			return nil, fmt.Errorf("mounting %s: %w", r.pattern(), err)
 		}
 		s.routes.byPattern[r.pattern()] = mounted
+		s.literals.add(r.Method, r.Path)
 	}
 	handler := &r.Handler
 	if !mounted.handler.CompareAndSwap(nil, handler) {
@@ -81,18 +83,64 @@ var methods = []string{
 
 // noRoute answers what no pattern matches: 405 where another method would do, else 404.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
-	var allowed []string
-	for _, method := range methods {
-		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
-		if _, pattern := s.mux.Handler(probe); strings.HasPrefix(pattern, method+" ") ||
-			method == http.MethodHead && strings.HasPrefix(pattern, http.MethodGet+" ") {
-			allowed = append(allowed, method)
-		}
-	}
+	allowed := s.allowed(r)
 	if len(allowed) == 0 || slices.Contains(allowed, r.Method) {
 		WriteProblem(w, NewProblem(http.StatusNotFound, "there is nothing at this path; GET /openapi.json lists what there is"))
 		return
 	}
 	allow := strings.Join(allowed, ", ")
 	WriteProblem(w, NewProblem(http.StatusMethodNotAllowed, "this path takes "+allow).WithHeader("Allow", allow))
+}
+
+// allowed returns the methods that a path takes.
+func (s *Server) allowed(r *http.Request) (found []string) {
+	if only := s.literals.methods(r.URL.Path); only != nil {
+		return only
+	}
+	for _, method := range methods {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := s.mux.Handler(probe); strings.HasPrefix(pattern, method+" ") ||
+			method == http.MethodHead && strings.HasPrefix(pattern, http.MethodGet+" ") {
+			found = append(found, method)
+		}
+	}
+	return found
+}
+
+// literals knows the methods of the paths that are a route's word for word. Such a path is that route's
+// alone, which the mux has no way to say: PUT /products/bulk-s3 is not about a product called bulk-s3.
+type literals struct {
+	byPath atomic.Pointer[map[string][]string]
+}
+
+// add may be called by one at a time.
+func (l *literals) add(method, path string) {
+	if strings.Contains(path, "{") {
+		return
+	}
+	next := map[string][]string{}
+	if known := l.byPath.Load(); known != nil {
+		maps.Copy(next, *known)
+	}
+	taken := append(slices.Clone(next[path]), method)
+	if method == http.MethodGet {
+		taken = append(taken, http.MethodHead)
+	}
+	slices.SortFunc(taken, func(a, b string) int { return slices.Index(methods, a) - slices.Index(methods, b) })
+	next[path] = taken
+	l.byPath.Store(&next)
+}
+
+// methods returns nil for a path that is not known here.
+func (l *literals) methods(path string) []string {
+	if known := l.byPath.Load(); known != nil {
+		return (*known)[path]
+	}
+	return nil
+}
+
+// takes reports whether a route may answer.
+func (l *literals) takes(r *http.Request) bool {
+	only := l.methods(r.URL.Path)
+	return only == nil || slices.Contains(only, r.Method)
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/shop-connect/shop-connect/internal/columns"
 	"github.com/shop-connect/shop-connect/internal/contract"
 )
@@ -173,32 +171,4 @@ func (r *row) setText(field string, into *string) {
 	if r.has(field) {
 		*into = r.text(field)
 	}
-}
-
-var schemaTypes = map[contract.Type]huma.Schema{
-	contract.String:    {Type: huma.TypeString},
-	contract.Int64:     {Type: huma.TypeInteger, Format: "int64"},
-	contract.Decimal:   *moneySchema{}.Schema(nil),
-	contract.Timestamp: {Type: huma.TypeString, Format: "date-time"},
-	contract.Date:      {Type: huma.TypeString, Format: "date"},
-	contract.Bool:      {Type: huma.TypeBoolean},
-}
-
-// RowSchema documents the rows of a contract, but for the fields that are left out.
-func RowSchema(c *contract.Contract, without ...string) *huma.Schema {
-	rows := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}}
-	for i := range c.Fields {
-		field := &c.Fields[i]
-		if slices.Contains(without, field.Name) {
-			continue
-		}
-		schema := schemaTypes[field.Type]
-		schema.Description = field.Doc
-		rows.Properties[field.Name] = &schema
-		if field.Required && field.Missing == contract.MissingNull {
-			rows.Required = append(rows.Required, field.Name)
-		}
-	}
-	slices.Sort(rows.Required)
-	return rows
 }

@@ -24,7 +24,7 @@ func (s *Server) registerRuns() {
 		OperationID: "run", Method: http.MethodGet, Path: "/api/v1/runs/{id}", Tags: []string{"runs"},
 		Summary:     "Show a batch run",
 		Description: "What a run was asked for, where it stands, and how many rows went in, out, and were refused.",
-		Responses:   s.ProblemResponses(map[string]string{"404": "There is no such run.", "503": "The ledger of runs is away."}),
+		Responses:   s.ProblemResponses(map[string]string{"404": "There is no such run.", "422": "The id is not a UUID.", "503": "The ledger of runs is away."}),
 	}, auth.ScopeRead), s.showRun)
 }
 

@@ -25,24 +25,25 @@ type sellers struct{ *resource }
 
 func (s *Server) registerSellers() {
 	r := sellers{s.resource("sellers", "seller")}
-	body, subset := RowSchema(r.contract, "id"), RowSchema(r.contract, "created_at")
-	body.Required, subset.Required = sellerFields, nil
+	body, subset := rowFields(r.contract, sellerFields, []string{"created_at"}), rowFields(r.contract, sellerFields, nil)
+	subset.Required = nil
 	item := r.path + "/{id}"
-	huma.Register(s.huma, r.operation(huma.Operation{
+	register(r.resource, huma.Operation{
 		OperationID: "create-seller", Method: http.MethodPost, Path: r.path, DefaultStatus: http.StatusCreated, Summary: "Create a seller",
-	}, auth.ScopeWrite, body, nil), r.create)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeWrite, body, nil, r.create)
+	register(r.resource, huma.Operation{
 		OperationID: "list-sellers", Method: http.MethodGet, Path: r.path, Summary: "List sellers, newest first",
-	}, auth.ScopeRead, nil, nil), r.list)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, nil, r.list)
+	register(r.resource, huma.Operation{
 		OperationID: "seller", Method: http.MethodGet, Path: item, Summary: "Show a seller",
-	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such seller."}), r.show)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such seller."}, r.show)
+	register(r.resource, huma.Operation{
 		OperationID: "change-seller", Method: http.MethodPut, Path: item, Summary: "Change any of a seller's fields",
-	}, auth.ScopeWrite, subset, map[string]string{"404": "There is no such seller."}), r.change)
-	huma.Register(s.huma, r.operation(huma.Operation{
+	}, auth.ScopeWrite, subset, map[string]string{"404": "There is no such seller."}, r.change)
+	register(r.resource, huma.Operation{
 		OperationID: "delete-seller", Method: http.MethodDelete, Path: item, Summary: "Delete a seller",
-	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such seller.", "422": "The id is not a number."}), r.delete)
+	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such seller.", "422": "The id is not a number."}, r.delete)
+	r.linkItems("id", "seller", "change-seller", "delete-seller")
 }
 
 // sellerFields are all required here. The contract asks for fewer, for what other producers write.

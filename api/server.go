@@ -68,6 +68,8 @@ type Config struct {
 	Lag func(ctx context.Context) ([]StreamLag, error)
 	// Runs finds a batch run in the ledger. Without it there is no GET /api/v1/runs/{id}.
 	Runs func(ctx context.Context, id string) (store.Run, error)
+	// Quarantine shows and replays refused rows. Without it there are no endpoints for them.
+	Quarantine *Quarantine
 	// Shop serves products, customers and sellers. Without it there are no endpoints for them.
 	Shop *Shop
 	// Version is shown by GET / and in the OpenAPI document.
@@ -99,6 +101,8 @@ type Server struct {
 	http   *http.Server
 	routes routes
 	health health
+
+	literals literals
 
 	openAPI  openAPICache
 	observer observer
@@ -157,8 +161,18 @@ func New(c Config) (*Server, error) {
 	if c.Runs != nil {
 		s.registerRuns()
 	}
+	if c.Quarantine != nil {
+		s.registerQuarantine()
+	}
 	if c.Shop != nil {
 		s.registerShop()
+	}
+	for path, item := range s.huma.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete} {
+			if op != nil {
+				s.literals.add(method, path)
+			}
+		}
 	}
 	return s, nil
 }

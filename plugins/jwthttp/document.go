@@ -24,8 +24,9 @@ func (in *input) operation(server *api.Server) *huma.Operation {
 		content[mimeNDJSON] = &huma.MediaType{Schema: &huma.Schema{
 			Type: huma.TypeString, Description: "A row a line, each as in the array `" + in.rowsAt + "` of " + mimeJSON + "; blank lines are ignored.",
 		}}
-		rows := &huma.Schema{Type: huma.TypeArray, Items: body, MaxItems: &in.maxRows}
-		body = &huma.Schema{Type: huma.TypeObject, Required: []string{in.rowsAt}, Properties: map[string]*huma.Schema{in.rowsAt: rows}}
+		body = &huma.Schema{Type: huma.TypeObject, Required: []string{in.rowsAt}, Properties: map[string]*huma.Schema{
+			in.rowsAt: api.RowsSchema(body, in.maxRows),
+		}}
 		answer = reflect.TypeFor[api.BulkAnswer]()
 	}
 	content[mimeJSON] = &huma.MediaType{Schema: body}

@@ -1,0 +1,242 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/shop-connect/shop-connect/internal/auth"
+	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
+	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
+	replays "github.com/shop-connect/shop-connect/internal/quarantine/replay"
+	"github.com/shop-connect/shop-connect/internal/store"
+)
+
+const (
+	quarantinePath = "/api/v1/quarantine"
+	// quarantineAge is how old counts may be: within it, a request costs one query and no listing.
+	quarantineAge     = 5 * time.Second
+	quarantineTimeout = 30 * time.Second
+	// A request reads the samples out of at most so many objects, and shows so much of each row.
+	sampleObjects = 10
+	sampleBytes   = 1024
+	maxWhole      = 100
+)
+
+// Quarantine is what the API needs to show refused rows and to bring them back.
+type Quarantine struct {
+	Store   *store.Store
+	Catalog *catalog.Catalog
+	Engine  *replays.Engine
+}
+
+type quarantineQuery struct {
+	Entity  string `query:"entity" maxLength:"100" doc:"Only of this entity."`
+	Layer   string `query:"layer" maxLength:"100" doc:"Only what this layer refused: api, raw, stage, clickhouse, iceberg, postgres."`
+	Day     string `query:"day" format:"date" doc:"Only of this day."`
+	Reason  string `query:"reason" maxLength:"200" doc:"Only rows whose reasons hold this text."`
+	Source  string `query:"source" maxLength:"1000" doc:"Only samples whose source begins with this text."`
+	All     bool   `query:"all" doc:"Also what was replayed or discarded."`
+	Samples int    `query:"samples" minimum:"0" maximum:"50" default:"3" doc:"How many rows to show."`
+}
+
+func (q *quarantineQuery) filter() catalog.Filter {
+	return catalog.Filter{Source: q.Source, QuarantineFilter: store.QuarantineFilter{
+		Entity: q.Entity, Layer: q.Layer, Day: q.Day, Reason: q.Reason, PendingOnly: !q.All,
+	}}
+}
+
+type quarantineView struct {
+	Rows    int64                   `json:"rows" doc:"How many rows the counts are about. A record that several layers refused counts in each."`
+	Open    int64                   `json:"open" doc:"How many of them are still in quarantine."`
+	Counts  []store.QuarantineCount `json:"counts"`
+	Objects []quarantineObject      `json:"objects" doc:"Objects that were refused whole, or cannot be read; the first 100."`
+	Samples []quarantineSample      `json:"samples" doc:"Some rows, of the newest days first."`
+}
+
+type quarantineObject struct {
+	Entity string     `json:"entity"`
+	Key    string     `json:"key"`
+	Bytes  int64      `json:"bytes"`
+	Reason string     `json:"reason"`
+	Fate   store.Fate `json:"fate" doc:"What became of it: replayed or discarded; empty where it is open."`
+}
+
+type quarantineSample struct {
+	Entity          string            `json:"entity"`
+	Layer           string            `json:"layer"`
+	RefusedAt       time.Time         `json:"refused_at"`
+	Source          string            `json:"source" doc:"Where the row stood: topic-partition-offset, request#index, or object#row."`
+	ContractVersion int64             `json:"contract_version"`
+	Reasons         []contract.Reason `json:"reasons"`
+	ReplayRun       string            `json:"replay_run,omitempty" doc:"The last run that could not bring the row back."`
+	ReplayReasons   []contract.Reason `json:"replay_reasons,omitempty" doc:"Why that run could not."`
+	Text            string            `json:"text,omitempty" doc:"The row as it came, where it is text."`
+	Bytes           []byte            `json:"bytes,omitempty" doc:"The row as it came, in Base64, where it is no text."`
+	Size            int               `json:"size" doc:"How many bytes the row has."`
+	Truncated       bool              `json:"truncated" doc:"Only its beginning is shown."`
+}
+
+func (s *Server) registerQuarantine() {
+	huma.Register(s.huma, s.secured(huma.Operation{
+		OperationID: "quarantine", Method: http.MethodGet, Path: quarantinePath, Tags: []string{"quarantine"},
+		Summary:     "Count refused rows, and show some",
+		Description: "By entity, layer, day and reasons, a few seconds after they were refused.",
+		Responses:   s.ProblemResponses(map[string]string{"422": "A parameter is not valid.", "503": "The quarantine is away."}),
+	}, auth.ScopeRead), s.showQuarantine)
+	s.registerQuarantineRuns()
+}
+
+func (s *Server) quarantineAway(err error) error {
+	s.log.Error("answering 503", "path", quarantinePath, "cause", err)
+	return Unavailable("the quarantine cannot be read; ask again later")
+}
+
+func (s *Server) showQuarantine(ctx context.Context, q *quarantineQuery) (*one[quarantineView], error) {
+	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
+	defer cancel()
+	desk, filter := s.config.Quarantine, q.filter()
+	if err := desk.Catalog.RefreshWithin(ctx, quarantineAge); err != nil {
+		return nil, s.quarantineAway(err)
+	}
+	counts, err := desk.Store.QuarantineCounts(ctx, filter.QuarantineFilter)
+	if err != nil {
+		return nil, s.quarantineAway(err)
+	}
+	whole, err := desk.Store.WholeQuarantineObjects(ctx, filter.QuarantineFilter, maxWhole)
+	if err != nil {
+		return nil, s.quarantineAway(err)
+	}
+	view := quarantineView{Counts: counts, Objects: []quarantineObject{}, Samples: []quarantineSample{}}
+	for _, c := range counts {
+		view.Rows, view.Open = view.Rows+c.Rows, view.Open+c.Open
+	}
+	for _, o := range whole {
+		view.Objects = append(view.Objects, quarantineObject{Entity: o.Entity, Key: o.Key, Bytes: o.Bytes, Reason: o.Fault, Fate: o.Fate})
+	}
+	if q.Samples > 0 {
+		items, err := desk.Catalog.Samples(ctx, filter, q.Samples, sampleObjects)
+		if err != nil {
+			return nil, s.quarantineAway(err)
+		}
+		for i := range items {
+			view.Samples = append(view.Samples, sampleOf(&items[i].Row))
+		}
+	}
+	return &one[quarantineView]{Body: view}, nil
+}
+
+func sampleOf(row *quarantine.Row) quarantineSample {
+	sample := quarantineSample{
+		Entity: row.Entity, Layer: row.Layer, RefusedAt: time.UnixMicro(row.RefusedAt).UTC(), Source: row.Source,
+		ContractVersion: row.ContractVersion, Reasons: quarantine.ReadReasons(row.Reasons), ReplayRun: row.ReplayRun, Size: len(row.Value),
+	}
+	if row.ReplayReasons != "" {
+		sample.ReplayReasons = quarantine.ReadReasons(row.ReplayReasons)
+	}
+	value := row.Value
+	if sample.Truncated = len(value) > sampleBytes; sample.Truncated {
+		value = value[:sampleBytes]
+		// not amid a character
+		for cut := 1; cut < utf8.UTFMax && !utf8.Valid(value); cut++ {
+			value = value[:len(value)-1]
+		}
+	}
+	if utf8.Valid(value) {
+		sample.Text = string(value)
+	} else {
+		sample.Bytes = value
+	}
+	return sample
+}
+
+type quarantineRequest struct {
+	Body struct {
+		Entity  string `json:"entity" minLength:"1" maxLength:"100" doc:"Whose rows."`
+		Layer   string `json:"layer,omitempty" maxLength:"100"`
+		Day     string `json:"day,omitempty" format:"date"`
+		Reason  string `json:"reason,omitempty" maxLength:"200" doc:"Only rows whose reasons hold this text."`
+		Source  string `json:"source,omitempty" maxLength:"1000" doc:"Only rows whose source begins with this text."`
+		Objects bool   `json:"objects,omitempty" doc:"Objects that were refused whole, and not rows."`
+		Mapping string `json:"mapping,omitempty" maxLength:"100000" doc:"Bloblang that repairs a row; it may use nothing but the row." example:"root = this"`
+		Why     string `json:"why,omitempty" maxLength:"1000" doc:"Why rows are given up; required to discard."`
+	}
+}
+
+// startedRun is the answer of a request that goes on after it.
+type startedRun struct {
+	Location string `header:"Location" doc:"Where the run is shown."`
+	Body     struct {
+		RunID string `json:"run_id"`
+	}
+}
+
+func (s *Server) registerQuarantineRuns() {
+	for _, op := range []struct {
+		name, summary string
+		discard       bool
+	}{
+		{"replay", "Repair refused rows and bring them back", false},
+		{"discard", "Give refused rows up", true},
+	} {
+		huma.Register(s.huma, s.secured(huma.Operation{
+			OperationID: op.name + "-quarantine", Method: http.MethodPost, Path: quarantinePath + "/" + op.name, Tags: []string{"quarantine"},
+			Summary: op.summary, DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxRowBytes,
+			Description: "Answers once the run is in the ledger; GET /api/v1/runs/{id} shows how far it is.",
+			Responses: s.ProblemResponses(map[string]string{
+				"409": "Another replay or discard is at work.", "422": "The body is not valid.", "503": "The quarantine is away.",
+			}),
+		}, auth.ScopeAdmin), func(ctx context.Context, r *quarantineRequest) (*startedRun, error) {
+			return s.startQuarantineRun(ctx, r, op.discard)
+		})
+	}
+}
+
+func (s *Server) startQuarantineRun(ctx context.Context, r *quarantineRequest, discard bool) (*startedRun, error) {
+	desk, body := s.config.Quarantine, &r.Body
+	request := replays.Request{
+		Filter: catalog.Filter{Source: body.Source, QuarantineFilter: store.QuarantineFilter{
+			Entity: body.Entity, Layer: body.Layer, Day: body.Day, Reason: body.Reason,
+		}},
+		MappingText: body.Mapping, Why: body.Why, Objects: body.Objects,
+	}
+	invalid := func(field, message string) error {
+		return NewProblem(http.StatusUnprocessableEntity, "the body is not valid", Fault{Location: strings.TrimSuffix("body."+field, "."), Message: message})
+	}
+	switch {
+	case strings.ContainsRune(body.Layer+body.Day+body.Reason+body.Source+body.Mapping+body.Why, 0):
+		return nil, invalid("", "the character U+0000 cannot be kept")
+	case desk.Engine.Contracts[body.Entity] == nil:
+		return nil, invalid("entity", "there is no such entity")
+	case discard && body.Why == "":
+		return nil, invalid("why", "is required")
+	case body.Mapping != "" && (discard || body.Objects):
+		return nil, invalid("mapping", "goes with the replay of rows")
+	}
+	if body.Mapping != "" {
+		var err error
+		if request.Mapping, err = replays.ParseMapping(body.Mapping); err != nil {
+			return nil, invalid("mapping", err.Error())
+		}
+	}
+	run, work, err := desk.Engine.Enter(ctx, request, discard)
+	if errors.Is(err, replays.ErrBusy) {
+		return nil, NewProblem(http.StatusConflict, err.Error())
+	}
+	if err != nil {
+		return nil, s.quarantineAway(err)
+	}
+	go func() {
+		// the ledger tells how it ended
+		_, _ = work(context.WithoutCancel(ctx))
+	}()
+	answer := &startedRun{Location: "/api/v1/runs/" + run}
+	answer.Body.RunID = run
+	return answer, nil
+}
