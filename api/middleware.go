@@ -24,7 +24,9 @@ func (s *Server) handler() http.Handler {
 		secure(w.Header())
 		begun, inFlight := time.Now(), s.inFlight.Add(1)
 		s.observer.inFlight.Set(inFlight)
+		r = s.tracer.begin(r)
 		defer func() {
+			s.tracer.end(tracked, r)
 			s.observer.inFlight.Set(s.inFlight.Add(-1))
 			s.observer.observe(tracked, r, begun)
 		}()

@@ -53,12 +53,17 @@ func NewAccessLog(w io.Writer) *slog.Logger {
 	}}))
 }
 
+// routeLabel is the pattern of the route that a request was answered by.
+func routeLabel(r *http.Request) string {
+	if r.Pattern == "" || r.Pattern == "/" {
+		return noRouteLabel
+	}
+	return r.Pattern
+}
+
 func (o *observer) observe(w *response, r *http.Request, begun time.Time) {
 	took := time.Since(begun)
-	route := r.Pattern
-	if route == "" || route == "/" {
-		route = noRouteLabel
-	}
+	route := routeLabel(r)
 	o.requests.Incr(1, route, strconv.Itoa(w.status))
 	o.duration.Timing(took.Nanoseconds(), route)
 	if o.log == nil {

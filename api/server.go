@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/redpanda-data/benthos/v4/public/service"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/shop-connect/shop-connect/internal/auth"
 	"github.com/shop-connect/shop-connect/internal/store"
@@ -88,6 +89,8 @@ type Config struct {
 	AccessLog *slog.Logger
 	// Metrics get the numbers and durations of requests; nil for none.
 	Metrics *service.Metrics
+	// Tracer gets a span of each request; nil for none.
+	Tracer trace.TracerProvider
 	// Logger gets what an operator must know; slog.Default() if nil.
 	Logger *slog.Logger
 }
@@ -106,6 +109,7 @@ type Server struct {
 
 	openAPI  openAPICache
 	observer observer
+	tracer   *requestTracer // nil without a collector
 	attempts *attempts
 	limits   *clientLimits // nil without a limit
 	inFlight atomic.Int64
@@ -136,6 +140,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{config: c, log: cmp.Or(c.Logger, slog.Default()), mux: http.NewServeMux()}
 	s.huma = humago.New(s.mux, humaConfig(c.Version))
 	s.observer, s.limits = newObserver(c.AccessLog, c.Metrics), newClientLimits(c.RateLimit)
+	s.tracer = newRequestTracer(c.Tracer)
 	s.routes.byPattern = map[string]*route{}
 	s.health.checks = c.Checks
 	s.detailedHealth.failing = map[string]bool{}

@@ -97,7 +97,7 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 	}
 	backends.serve(&config)
 	config.Version, _ = Version()
-	config.Metrics = conf.Resources().Metrics()
+	config.Metrics, config.Tracer = conf.Resources().Metrics(), conf.Resources().OtelTracer()
 	server, err := api.New(config)
 	if err == nil {
 		err = loadAccess(config.Verifier, backends.store)
