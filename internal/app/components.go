@@ -25,6 +25,7 @@ import (
 	_ "github.com/shop-connect/shop-connect/plugins/kafkarows"
 	_ "github.com/shop-connect/shop-connect/plugins/otlptracer"
 	_ "github.com/shop-connect/shop-connect/plugins/outbox"
+	_ "github.com/shop-connect/shop-connect/plugins/postgresexport"
 	_ "github.com/shop-connect/shop-connect/plugins/s3parquet"
 	_ "github.com/shop-connect/shop-connect/plugins/stagevalidate"
 	_ "github.com/shop-connect/shop-connect/plugins/topiclookup"

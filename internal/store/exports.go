@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -70,12 +71,13 @@ func (e *Export) begin(ctx context.Context, full bool) error {
 
 // Rows calls give with each row as a JSON object and the time of its last change in microseconds, in the
 // order of its key; then with a deletion for each row that is gone. Memory does not grow with their number.
-// Without changes since a moment, rows are those of the transactions from From on.
-func (e *Export) Rows(ctx context.Context, changedSince string, give func(row []byte, changedAt int64) error) error {
-	if err := e.live(ctx, changedSince, give); err != nil {
+// They are those of the transactions from From on, and of those the ones that changed since a moment, if it
+// is not zero.
+func (e *Export) Rows(ctx context.Context, since time.Time, give func(row []byte, changedAt int64) error) error {
+	if err := e.live(ctx, since, give); err != nil {
 		return fmt.Errorf("exporting table %s: %w", e.entity, err)
 	}
-	if err := e.gone(ctx, changedSince, give); err != nil {
+	if err := e.gone(ctx, since, give); err != nil {
 		return fmt.Errorf("exporting the deletions of table %s: %w", e.entity, err)
 	}
 	return nil
@@ -89,25 +91,25 @@ const currentXID = `(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigin
 
 const microseconds = `(extract(epoch FROM %s) * 1000000)::bigint`
 
-func (e *Export) live(ctx context.Context, since string, give func([]byte, int64) error) error {
+func (e *Export) live(ctx context.Context, since time.Time, give func([]byte, int64) error) error {
 	key := quoted(e.key)
 	rows, err := e.tx.Query(ctx, `
 		SELECT row_to_json(r)::text, `+fmt.Sprintf(microseconds, "r.updated_at")+`
 		FROM `+quoted(e.entity)+` AS r, `+currentXID+`
-		WHERE ($1 = 0 OR `+fromXID+`) AND r.updated_at >= coalesce(nullif($2, '')::timestamptz, '-infinity')
-		ORDER BY r.`+key, e.From, since)
+		WHERE ($1 = 0 OR `+fromXID+`) AND r.updated_at >= coalesce($2::timestamptz, '-infinity')
+		ORDER BY r.`+key, e.From, given(since))
 	return each(rows, err, give)
 }
 
 // gone leaves out what was entered again under its old key.
-func (e *Export) gone(ctx context.Context, since string, give func([]byte, int64) error) error {
+func (e *Export) gone(ctx context.Context, since time.Time, give func([]byte, int64) error) error {
 	key := quoted(e.key)
 	rows, err := e.tx.Query(ctx, `
 		SELECT jsonb_build_object($3::text, r.key, 'deleted', true)::text, `+fmt.Sprintf(microseconds, "r.deleted_at")+`
 		FROM record_deletions AS r, `+currentXID+`
-		WHERE r.entity = $4 AND ($1 = 0 OR `+fromXID+`) AND r.deleted_at >= coalesce(nullif($2, '')::timestamptz, '-infinity')
+		WHERE r.entity = $4 AND ($1 = 0 OR `+fromXID+`) AND r.deleted_at >= coalesce($2::timestamptz, '-infinity')
 			AND NOT EXISTS (SELECT FROM `+quoted(e.entity)+` AS l WHERE l.`+key+` = (r.key #>> '{}')::`+e.keyType+`)
-		ORDER BY r.key`, e.From, since, e.key, e.entity)
+		ORDER BY r.key`, e.From, given(since), e.key, e.entity)
 	return each(rows, err, give)
 }
 
@@ -129,14 +131,21 @@ func each(rows pgx.Rows, err error, give func([]byte, int64) error) error {
 	return rows.Err()
 }
 
-// Done remembers how far the table was exported. Call it once the rows are where they belong: after a
+// Done enters an export's counts in the ledger of its run, if it has one, and, where it goes on from the
+// last, remembers how far the table was exported. Call it once the rows are where they belong: after a
 // crash before, they are exported again.
-func (e *Export) Done(ctx context.Context, s *Store) error {
-	_, err := s.pool.Exec(ctx, `
-		INSERT INTO exports AS known (entity, next_xid, table_oid) VALUES ($1, $2, $3)
-		ON CONFLICT (entity) DO UPDATE SET next_xid = excluded.next_xid, table_oid = excluded.table_oid, exported_at = now()`,
-		e.entity, e.next, e.oid)
-	if err != nil {
+func (e *Export) Done(ctx context.Context, s *Store, run string, counts Counts, remember bool) error {
+	var batch pgx.Batch // one transaction
+	if remember {
+		batch.Queue(`
+			INSERT INTO exports AS known (entity, next_xid, table_oid) VALUES ($1, $2, $3)
+			ON CONFLICT (entity) DO UPDATE SET next_xid = excluded.next_xid, table_oid = excluded.table_oid, exported_at = now()`,
+			e.entity, e.next, e.oid)
+	}
+	if run != "" {
+		batch.Queue(addCounts, counts.arguments(run)...)
+	}
+	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("noting how far table %s is exported: %w", e.entity, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shop-connect/shop-connect/internal/store"
 )
@@ -18,7 +19,7 @@ func export(t *testing.T, s *store.Store, table, key string, full bool) []string
 	}
 	defer e.Close(context.Background())
 	rows := exported(t, e)
-	if err := e.Done(t.Context(), s); err != nil {
+	if err := e.Done(t.Context(), s, "", store.Counts{}, true); err != nil {
 		t.Fatal(err)
 	}
 	return rows
@@ -26,7 +27,7 @@ func export(t *testing.T, s *store.Store, table, key string, full bool) []string
 
 func exported(t *testing.T, e *store.Export) (rows []string) {
 	t.Helper()
-	err := e.Rows(t.Context(), "", func(row []byte, changedAt int64) error {
+	err := e.Rows(t.Context(), time.Time{}, func(row []byte, changedAt int64) error {
 		if changedAt < 1_700_000_000_000_000 {
 			t.Errorf("%s changed at %d", row, changedAt)
 		}
