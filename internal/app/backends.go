@@ -51,7 +51,7 @@ func openBackends(vars map[string]string) (*backends, error) {
 	if err != nil {
 		return nil, err
 	}
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(vars[env.KafkaBrokers], ",")...))
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(vars[env.KafkaBrokers], ",")...), kgo.RecordDeliveryTimeout(connectTimeout))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", env.KafkaBrokers, err)
 	}
@@ -93,6 +93,7 @@ func (b *backends) serve(config *api.Config) {
 	config.Runs, config.Shop = b.store.Run, b.shop
 	config.Users = auth.NewLogins(b.store.User).Scopes
 	config.Idempotency = b.store
+	config.Quarantine = b.quarantine()
 	config.Checks = map[string]api.Check{"database": b.store.Ping, "kafka": b.kafka.Ping}
 	config.StreamChecks = map[string]api.Check{"clickhouse": b.shop.Analytics.Ping, "s3": pingObjects(b.lake)}
 	config.Lag = lagOf(b.kafka, slices.Collect(maps.Keys(b.shop.Contracts)))

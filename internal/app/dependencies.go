@@ -26,13 +26,15 @@ func openObjects(vars map[string]string) (*minio.Client, error) {
 	}.Client()
 }
 
+// rawBucket is the bucket of RAW.
+const rawBucket = "shop-raw-data"
+
 // pingObjects asks for a bucket that every stream of the lake writes to.
 func pingObjects(objects *minio.Client) api.Check {
 	return func(ctx context.Context) error {
-		const bucket = "shop-raw-data"
-		there, err := objects.BucketExists(ctx, bucket)
+		there, err := objects.BucketExists(ctx, rawBucket)
 		if err == nil && !there {
-			err = fmt.Errorf("there is no bucket %s; `shop-connect provision` makes it", bucket)
+			err = fmt.Errorf("there is no bucket %s; `shop-connect provision` makes it", rawBucket)
 		}
 		return err
 	}

@@ -79,6 +79,15 @@ func (r *Row) LatestReasons() string {
 	return r.Reasons
 }
 
+// ReadReasons reads a JSON array of reasons. What is none is one reason itself.
+func ReadReasons(text string) []contract.Reason {
+	var list []contract.Reason
+	if json.Unmarshal([]byte(text), &list) != nil {
+		return []contract.Reason{{Rule: unknownReason, Message: text}}
+	}
+	return list
+}
+
 const (
 	labelPart = 60
 	labelSize = 200
@@ -87,8 +96,8 @@ const (
 // Label sums up a JSON array of reasons as "field rule; field rule". Rows with one label have the same
 // faults, and one mapping may repair them all.
 func Label(reasons string) string {
-	var list []contract.Reason
-	if json.Unmarshal([]byte(reasons), &list) != nil || len(list) == 0 {
+	list := ReadReasons(reasons)
+	if len(list) == 0 {
 		return unknownReason
 	}
 	parts := make([]string, 0, len(list))

@@ -75,6 +75,9 @@ const OtherReasons = "other"
 
 const quarantineWhere = `($1 = '' OR o.entity = $1) AND ($2 = '' OR o.layer = $2) AND ($3 = '' OR o.day = $3)`
 
+// storable reports whether PostgreSQL can be asked; what it cannot hold is nobody's.
+func (f QuarantineFilter) storable() bool { return storable(f.Entity + f.Layer + f.Day + f.Reason) }
+
 func (f QuarantineFilter) arguments() []any {
 	return []any{f.Entity, f.Layer, f.Day, f.Reason, f.PendingOnly}
 }
@@ -94,6 +97,9 @@ type QuarantineCount struct {
 
 // QuarantineCounts counts refused rows; it reads what is registered and no object.
 func (s *Store) QuarantineCounts(ctx context.Context, f QuarantineFilter) ([]QuarantineCount, error) {
+	if !f.storable() {
+		return []QuarantineCount{}, nil
+	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT o.entity, o.layer, o.day, g.reason, sum(g.rows)::bigint, sum(g.rows - g.replayed - g.discarded)::bigint AS open,
 			sum(g.replayed)::bigint, sum(g.discarded)::bigint
@@ -115,6 +121,9 @@ func (s *Store) QuarantineCounts(ctx context.Context, f QuarantineFilter) ([]Qua
 // QuarantineObjects lists registered objects in the order of their keys: those with a row that the filter
 // means, and whole ones.
 func (s *Store) QuarantineObjects(ctx context.Context, f QuarantineFilter) ([]QuarantineObject, error) {
+	if !f.storable() {
+		return []QuarantineObject{}, nil
+	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT o.id, o.entity, o.key, o.etag, o.modified_at, o.bytes, o.layer, o.day, o.fault, o.fate,
 			coalesce(sum(g.rows), 0)::bigint, coalesce(sum(g.rows - g.replayed - g.discarded), 0)::bigint AS pending
@@ -125,6 +134,26 @@ func (s *Store) QuarantineObjects(ctx context.Context, f QuarantineFilter) ([]Qu
 		HAVING CASE WHEN o.fault <> '' THEN ($4 = '' OR strpos(lower(o.fault), lower($4)) > 0) AND (NOT $5 OR o.fate = '')
 			ELSE count(g.object_id) > 0 AND (NOT $5 OR sum(g.rows - g.replayed - g.discarded) > 0) END
 		ORDER BY o.key`, f.arguments()...)
+	if err != nil {
+		return nil, fmt.Errorf("listing the quarantine: %w", err)
+	}
+	objects, err := pgx.CollectRows(rows, pgx.RowToStructByPos[QuarantineObject])
+	if err != nil {
+		return nil, fmt.Errorf("listing the quarantine: %w", err)
+	}
+	return objects, nil
+}
+
+// WholeQuarantineObjects lists objects that were refused whole or cannot be read, without counts.
+func (s *Store) WholeQuarantineObjects(ctx context.Context, f QuarantineFilter, limit int) ([]QuarantineObject, error) {
+	if !f.storable() {
+		return []QuarantineObject{}, nil
+	}
+	rows, err := s.pool.Query(ctx, `
+		SELECT o.id, o.entity, o.key, o.etag, o.modified_at, o.bytes, o.layer, o.day, o.fault, o.fate, 0::bigint, 0::bigint
+		FROM quarantine_objects o
+		WHERE o.fault <> '' AND `+quarantineWhere+` AND ($4 = '' OR strpos(lower(o.fault), lower($4)) > 0) AND (NOT $5 OR o.fate = '')
+		ORDER BY o.key LIMIT $6`, append(f.arguments(), limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the quarantine: %w", err)
 	}

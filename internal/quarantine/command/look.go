@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,8 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/progress"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
 )
 
@@ -104,11 +103,7 @@ func showItem(out io.Writer, item *catalog.Item) {
 }
 
 func showReasons(out io.Writer, indent, text string) {
-	var reasons []contract.Reason
-	if json.Unmarshal([]byte(text), &reasons) != nil {
-		reasons = []contract.Reason{{Message: text}}
-	}
-	for _, r := range reasons {
+	for _, r := range quarantine.ReadReasons(text) {
 		_, _ = fmt.Fprintf(out, "%s%s\n", indent, oneLine(strings.TrimSpace(r.Field+" "+r.Message)+" ("+r.Rule+")", maxLine*4))
 	}
 }
