@@ -41,7 +41,7 @@ func newWorkspace(cfg config) *workspace {
 	return w
 }
 
-// decode turns messages into columns and returns those that are refused, marked with every reason.
+// decode turns rows into columns and returns those that are refused, marked with every reason.
 func (w *workspace) decode(batch service.MessageBatch, q *quarantine.Refused) (service.MessageBatch, error) {
 	refused, err := w.fill(batch, q, nil)
 	if err != nil {
@@ -57,30 +57,30 @@ func (w *workspace) decode(batch service.MessageBatch, q *quarantine.Refused) (s
 
 // unplaced refuses a row that nothing orders among the events of its key.
 var unplaced = []contract.Reason{{
-	Rule: "position", Message: "must come with its place in Kafka: from the redpanda input, without headers named kafka_…",
+	Rule: "position", Message: "must come with its place in Kafka: from a Kafka input, without headers named kafka_…",
 }}
 
 func (w *workspace) fill(batch service.MessageBatch, q *quarantine.Refused, unfit map[int][]contract.Reason) (service.MessageBatch, error) {
 	w.rows.Reset()
 	w.decoder.SetNow(time.Now())
 	var refused service.MessageBatch
-	for i, msg := range batch {
-		value, err := msg.AsBytes()
+	i := -1
+	for row, err := range record.Rows(batch) {
+		i++
 		if err != nil {
-			return nil, fmt.Errorf("reading message %d of the batch: %w", i, err)
+			return nil, fmt.Errorf("reading row %d of the batch: %w", i, err)
 		}
-		pos, ok := record.Position(msg)
 		reasons := unfit[i]
-		if !ok {
+		if !row.Placed {
 			reasons = unplaced
 		}
 		if reasons == nil {
-			if reasons, err = w.decoder.Append(w.rows, value, pos, i); err != nil {
-				return nil, fmt.Errorf("%w; lower the batching of this output", err)
+			if reasons, err = w.decoder.Append(w.rows, row.Value, row.Position, i); err != nil {
+				return nil, fmt.Errorf("%w; make the batches smaller", err)
 			}
 		}
 		if reasons != nil {
-			refused = append(refused, q.Mark(msg, pos, w.cfg.contract, reasons))
+			refused = append(refused, q.Mark(row.Message(), row.Position, w.cfg.contract, reasons))
 		}
 	}
 	return refused, nil
@@ -94,7 +94,7 @@ const (
 	microsPerDay = 86_400_000_000
 )
 
-// fit returns why rows have a date or time that ClickHouse cannot hold, by the index of their message. Of
+// fit returns why rows have a date or time that ClickHouse cannot hold, by the index of the row in its batch. Of
 // a deletion the times only choose where it is stored, and are cut to what can be held.
 func (w *workspace) fit() map[int][]contract.Reason {
 	var found map[int][]contract.Reason

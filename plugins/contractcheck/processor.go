@@ -40,7 +40,7 @@ func Spec() *service.ConfigSpec {
 		Summary("Holds each Kafka record against a contract, and notes in metadata what is found.").
 		Description("A good row gets `"+metaID+"`, its business key as text; `"+metaDeleted+"`, whether it says that the key is gone; and `"+metaTime+"`, the time of its record, in UTC. "+
 			"A refused row gets `"+quarantine.MetaReasons+"` and the other metadata that rows in a topic of refused rows have; test for it, and send the row there. "+
-			"The content of both stays as it is.").
+			"The content of both stays as it is. Rows that come in a block go out as messages of their own.").
 		Fields(
 			service.NewStringField(fieldContract).Description("Path of the contract of the rows.").Example("${CONTRACTS_DIR:pipelines/contracts}/products.yaml"),
 			service.NewStringField(fieldTimezone).Description("The zone of times that name none.").Default("UTC").Example("${SHOP_TIMEZONE:UTC}"),
@@ -92,26 +92,38 @@ func (p *processor) ProcessBatch(_ context.Context, batch service.MessageBatch) 
 	decoder := p.decoders.Get().(*columns.Decoder)
 	defer p.decoders.Put(decoder)
 	decoder.SetNow(time.Now())
-	for i, msg := range batch {
-		value, err := msg.AsBytes()
-		if err != nil {
-			return nil, fmt.Errorf("reading message %d of the batch: %w", i, err)
+	checked := make(service.MessageBatch, 0, record.Count(batch))
+	for _, msg := range batch {
+		if record.BlockOf(msg) == nil {
+			checked = append(checked, msg)
 		}
-		pos, ok := record.Position(msg)
-		reasons := unplaced
-		if ok {
-			reasons = decoder.Decode(value)
+		for row, err := range record.Rows(service.MessageBatch{msg}) {
+			if err != nil {
+				return nil, fmt.Errorf("reading row %d of the batch: %w", len(checked), err)
+			}
+			if record.BlockOf(msg) != nil {
+				checked = append(checked, row.Message())
+			}
+			p.check(decoder, checked[len(checked)-1], &row)
 		}
-		if len(reasons) > 0 {
-			quarantine.Mark(msg, p.layer, p.contract, string(columns.AppendDerivedID(nil, pos)), reasons)
-			continue
-		}
-		msg.MetaDelete(quarantine.MetaReasons) // a producer's header of that name would make it look refused
-		msg.MetaSetMut(metaID, p.key(decoder, pos))
-		msg.MetaSetMut(metaDeleted, decoder.Deleted())
-		msg.MetaSetMut(metaTime, clock.String(pos.Timestamp))
 	}
-	return []service.MessageBatch{batch}, nil
+	return []service.MessageBatch{checked}, nil
+}
+
+// check notes on a row's message what is found.
+func (p *processor) check(decoder *columns.Decoder, msg *service.Message, row *record.Row) {
+	reasons := unplaced
+	if row.Placed {
+		reasons = decoder.Decode(row.Value)
+	}
+	if len(reasons) > 0 {
+		quarantine.Mark(msg, p.layer, p.contract, string(columns.AppendDerivedID(nil, row.Position)), reasons)
+		return
+	}
+	msg.MetaDelete(quarantine.MetaReasons) // a producer's header of that name would make it look refused
+	msg.MetaSetMut(metaID, p.key(decoder, row.Position))
+	msg.MetaSetMut(metaDeleted, decoder.Deleted())
+	msg.MetaSetMut(metaTime, clock.String(row.Position.Timestamp))
 }
 
 // key is a row's business key, or what stands in for one that is missing, the same at every delivery (I3).

@@ -49,7 +49,7 @@ func BenchmarkWriteBatch(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("bare/days=%d", days), func(b *testing.B) {
 			out := newShop(b).sink()
-			if _, _, err := out.decode(out.work, benchBatch(0, days)); err != nil {
+			if _, err := out.decode(out.work, benchBatch(0, days), 0); err != nil {
 				b.Fatal(err)
 			}
 			rec := arrowRecord(out.schema, out.work.batch, nil)

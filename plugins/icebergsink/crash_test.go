@@ -142,7 +142,7 @@ func TestCrashBetweenFilesAndCommitLosesNothingAndDoublesNothing(t *testing.T) {
 	s := newShop(t)
 	out := s.sink()
 	rows := purchases(0, 20)
-	if _, _, err := out.decode(out.work, batchAt("purchases", 0, 0, rows...)); err != nil {
+	if _, err := out.decode(out.work, batchAt("purchases", 0, 0, rows...), 0); err != nil {
 		t.Fatal(err)
 	}
 	p, err := out.plan(t.Context(), out.work)
@@ -168,7 +168,7 @@ func TestCommitWhoseAnswerWasLostCountsOnce(t *testing.T) {
 	write(t, out, 0, purchase("a", "1", "2024-01-01"))
 	batch := batchAt("purchases", 0, 1, purchase("a", "2", "2024-01-02"), purchase("b", "3", "2024-01-01"))
 	out.work.reset()
-	if _, _, err := out.decode(out.work, batch); err != nil {
+	if _, err := out.decode(out.work, batch, 0); err != nil {
 		t.Fatal(err)
 	}
 	p, err := out.plan(t.Context(), out.work)

@@ -13,43 +13,55 @@ import (
 	"github.com/shop-connect/shop-connect/internal/record"
 )
 
-// decode turns messages into columns until one does not fit any more, and returns how many it took and
-// the refused ones among them.
-func (o *output) decode(w *work, batch service.MessageBatch) (taken int, refused service.MessageBatch, err error) {
-	for i, msg := range batch {
-		value, err := msg.AsBytes()
-		if err != nil {
-			return 0, nil, fmt.Errorf("reading message %d: %w", i, err)
+// decoded is what became of the rows of a batch that fit.
+type decoded struct {
+	// id tells them from those of another batch.
+	id      batchID
+	refused service.MessageBatch
+	// whole says that they are all that were left.
+	whole bool
+}
+
+// decode turns the rows of a batch behind the first few into columns, until one does not fit any more.
+func (o *output) decode(w *work, batch service.MessageBatch, behind int) (d decoded, err error) {
+	i := -1
+	for row, err := range record.Rows(batch) {
+		if i++; i < behind {
+			continue
 		}
-		pos, placed := record.Position(msg)
-		if !placed {
+		if err != nil {
+			return d, fmt.Errorf("reading row %d: %w", i, err)
+		}
+		pos := row.Position
+		if !row.Placed {
 			pos = columns.Position{Timestamp: time.Now().UnixMicro()}
 		}
-		reasons := o.refuseNameless(value, placed)
-		if record.Forged(msg) {
+		reasons := o.refuseNameless(row.Value, row.Placed)
+		if row.Forged() {
 			reasons = forged
 		}
 		if reasons == nil {
-			reasons, err = o.decoder.Append(w.batch, value, pos, i)
+			reasons, err = o.decoder.Append(w.batch, row.Value, pos, i)
 		}
 		if errors.Is(err, columns.ErrFull) {
-			break // what the batch holds is committed first
+			return d, nil // what the batch holds is committed first
 		}
 		if err != nil {
-			return 0, nil, err
+			return d, err
 		}
 		switch {
 		case len(reasons) == 0:
-			w.noteLast(o.seed, value)
+			w.noteLast(o.seed, row.Value)
 		case !o.offsets.contains(pos):
-			refused = append(refused, o.refused.Mark(msg, pos, o.cfg.contract, reasons))
+			d.refused = append(d.refused, o.refused.Mark(row.Message(), pos, o.cfg.contract, reasons))
 		}
-		if placed {
+		if row.Placed {
 			w.taken.at(pos).add(pos.Offset, pos.Timestamp)
 		}
-		taken++
+		d.id.add(row.Position)
 	}
-	return taken, refused, nil
+	d.whole = true
+	return d, nil
 }
 
 // forged is why a record is refused whose headers overwrite its place: without the true one it could
@@ -77,10 +89,12 @@ type batchID struct {
 	len         int
 }
 
-func identify(batch service.MessageBatch) batchID {
-	first, _ := record.Position(batch[0])
-	last, _ := record.Position(batch[len(batch)-1])
-	return batchID{first, last, len(batch)}
+func (id *batchID) add(pos columns.Position) {
+	if id.len == 0 {
+		id.first = pos
+	}
+	id.last = pos
+	id.len++
 }
 
 // setRefusedAside writes refused rows once, however often the rest of their batch has to be tried.

@@ -150,25 +150,26 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 
 func (o *output) write(ctx context.Context, batch service.MessageBatch) error {
 	o.decoder.SetNow(time.Now())
-	for len(batch) > 0 {
+	for written := 0; ; {
 		o.work.reset()
-		taken, refused, err := o.decode(o.work, batch)
+		d, err := o.decode(o.work, batch, written)
 		if err != nil {
 			return err
 		}
-		if taken == 0 {
+		if d.id.len == 0 && !d.whole {
 			return errors.New("decoding rows: one row has more than 2 GiB of text; lower the topic's message size")
 		}
 		// I4: a refused row is safe before its offset counts as taken in.
-		if err := o.setRefusedAside(ctx, identify(batch[:taken]), refused); err != nil {
+		if err := o.setRefusedAside(ctx, d.id, d.refused); err != nil {
 			return err
 		}
 		if err := o.commitBatch(ctx, o.work); err != nil {
 			return err
 		}
-		batch = batch[taken:]
+		if written += d.id.len; d.whole {
+			return nil
+		}
 	}
-	return nil
 }
 
 func (o *output) failed(err error) {

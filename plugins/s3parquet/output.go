@@ -221,30 +221,27 @@ func (o *output) WriteBatch(ctx context.Context, messages service.MessageBatch) 
 type decoding struct {
 	decoder *columns.Decoder
 	batch   *columns.Batch
-	// values holds the bytes of each message, by its index in the batch.
+	// values holds the bytes of each row, by its index in the batch.
 	values [][]byte
 }
 
 func (o *output) decode(d *decoding, messages service.MessageBatch) (refused service.MessageBatch, err error) {
 	d.batch.Reset()
 	d.values = d.values[:0]
-	for i, msg := range messages {
-		value, err := msg.AsBytes()
+	for row, err := range record.Rows(messages) {
+		source := len(d.values)
 		if err != nil {
-			return nil, fmt.Errorf("reading message %d of the batch: %w", i, err)
+			return nil, fmt.Errorf("reading row %d of the batch: %w", source, err)
 		}
-		d.values = append(d.values, value)
-		pos, ok := record.Position(msg)
-		if !ok {
-			refused = append(refused, o.refused.Mark(msg, pos, o.contract, noPosition))
-			continue
-		}
-		reasons, err := d.decoder.Append(d.batch, value, pos, i)
-		if err != nil {
-			return nil, fmt.Errorf("decoding a batch of %d records: %w; lower `batching`", len(messages), err)
+		d.values = append(d.values, row.Value)
+		reasons := noPosition
+		if row.Placed {
+			if reasons, err = d.decoder.Append(d.batch, row.Value, row.Position, source); err != nil {
+				return nil, fmt.Errorf("decoding a batch of %d rows: %w; lower its batching", record.Count(messages), err)
+			}
 		}
 		if len(reasons) > 0 {
-			refused = append(refused, o.refused.Mark(msg, pos, o.contract, reasons))
+			refused = append(refused, o.refused.Mark(row.Message(), row.Position, o.contract, reasons))
 		}
 	}
 	return refused, nil

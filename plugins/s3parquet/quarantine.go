@@ -111,16 +111,15 @@ func arrange(messages service.MessageBatch) ([]*refusedRows, error) {
 	}
 	index := map[id]*refusedRows{}
 	first := map[place]int64{}
-	for i, msg := range messages {
-		value, err := msg.AsBytes()
+	for came, err := range record.Rows(messages) {
 		if err != nil {
-			return nil, fmt.Errorf("reading message %d of the batch: %w", i, err)
+			return nil, fmt.Errorf("reading a row of the batch: %w", err)
 		}
-		pos, ok := record.Position(msg)
-		if !ok {
+		pos := came.Position
+		if !came.Placed {
 			pos = columns.Position{Partition: -1, Offset: -1, Timestamp: time.Now().UnixMicro()}
 		}
-		row := refusedRow(msg, pos, value)
+		row := refusedRow(came.Message(), pos, came.Value)
 		at := place{pos.Topic, pos.Partition}
 		key := id{fmt.Sprintf("%s/layer=%s/date=%s/", row.Entity, row.Layer, clock.DateString(int64(clock.Day(pos.Timestamp, time.UTC)))), at}
 		if index[key] == nil {

@@ -14,9 +14,11 @@ import (
 
 	"github.com/go-faster/jx"
 	"github.com/redpanda-data/benthos/v4/public/service"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/money"
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 const (
@@ -123,33 +125,60 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 	if err := p.records.start(ctx); err != nil {
 		return nil, err
 	}
-	keys, objects := make([]string, len(batch)), make([]bool, len(batch))
+	rows := record.Count(batch)
+	values, keys, objects := make([][]byte, 0, rows), make([]string, 0, rows), make([]bool, 0, rows)
 	scan := scanner{on: p.on}
-	for i, msg := range batch {
-		raw, err := msg.AsBytes()
+	for row, err := range record.Rows(batch) {
 		if err != nil {
-			return nil, fmt.Errorf("reading message: %w", err)
+			return nil, fmt.Errorf("reading row %d of the batch: %w", len(values), err)
 		}
-		keys[i], objects[i] = scan.key(raw)
+		key, isObject := scan.key(row.Value)
+		values, keys, objects = append(values, row.Value), append(keys, key), append(objects, isObject)
 	}
 	fragments, err := p.records.lookup(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	for i, fragment := range fragments {
-		if !objects[i] {
+	p.join(values, objects, fragments)
+	for i, msg := range batch {
+		block := record.BlockOf(msg)
+		if block == nil {
+			msg.SetBytes(values[0])
+			values = values[1:]
 			continue
 		}
-		if fragment == nil {
-			fragment = p.records.unknown
+		// copies: others may have the records in hand
+		joined := make([]kgo.Record, len(block.Records))
+		records := make([]*kgo.Record, len(block.Records))
+		for j, r := range block.Records {
+			joined[j] = *r
+			joined[j].Value, records[j] = values[j], &joined[j]
 		}
-		raw, err := batch[i].AsBytes()
-		if err != nil {
-			return nil, fmt.Errorf("reading message: %w", err)
-		}
-		batch[i].SetBytes(splice(raw, fragment))
+		batch[i] = (&record.Block{Records: records}).Message().WithContext(msg.Context())
+		values = values[len(records):]
 	}
 	return []service.MessageBatch{batch}, nil
+}
+
+// join replaces each object with one that has the members too, all in one piece of memory.
+func (p *processor) join(values [][]byte, objects []bool, fragments [][]byte) {
+	size := 0
+	for i, fragment := range fragments {
+		if fragment == nil {
+			fragments[i] = p.records.unknown
+		}
+		if objects[i] {
+			size += len(values[i]) + len(fragments[i]) + 1
+		}
+	}
+	memory := make([]byte, 0, size)
+	for i, value := range values {
+		if objects[i] {
+			start := len(memory)
+			memory = splice(memory, value, fragments[i])
+			values[i] = memory[start:len(memory):len(memory)]
+		}
+	}
 }
 
 // Close stops following the topic.
@@ -202,9 +231,9 @@ func (s *scanner) member(d *jx.Decoder, key []byte) error {
 	return d.Skip()
 }
 
-// splice puts members behind those of a JSON object. Of a repeated name the last counts, so what is
+// splice appends a JSON object with members behind its own. Of a repeated name the last counts, so what is
 // joined wins over what a producer wrote under the same name.
-func splice(object, members []byte) []byte {
+func splice(to, object, members []byte) []byte {
 	end := len(object) - 1
 	for object[end] != '}' {
 		end--
@@ -213,10 +242,9 @@ func splice(object, members []byte) []byte {
 	for object[last] == ' ' || object[last] == '\n' || object[last] == '\t' || object[last] == '\r' {
 		last--
 	}
-	joined := make([]byte, 0, end+len(members)+2)
-	joined = append(joined, object[:end]...)
+	to = append(to, object[:end]...)
 	if object[last] != '{' {
-		joined = append(joined, ',')
+		to = append(to, ',')
 	}
-	return append(append(joined, members...), '}')
+	return append(append(to, members...), '}')
 }
