@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shop-connect/shop-connect/internal/money"
 )
@@ -72,10 +73,7 @@ func scanPurchase(row pgx.Row) (p Purchase, err error) {
 func (s *Store) Sell(ctx context.Context, sale Sale) (sold Purchase, err error) {
 	// what made it wait, and is gone now that it looks, was deleted in between: try again
 	for again := true; again; again = errors.Is(err, pgx.ErrNoRows) {
-		err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) (err error) {
-			sold, err = sell(ctx, tx, sale)
-			return err
-		})
+		sold, err = s.sell(ctx, sale)
 	}
 	if err != nil {
 		return Purchase{}, fmt.Errorf("selling product %q: %w", sale.ProductID, err)
@@ -83,57 +81,73 @@ func (s *Store) Sell(ctx context.Context, sale Sale) (sold Purchase, err error) 
 	return sold, nil
 }
 
-func sell(ctx context.Context, tx pgx.Tx, sale Sale) (sold Purchase, err error) {
-	if sale.IDGiven {
-		sold, err = scanPurchase(tx.QueryRow(ctx, `SELECT `+purchaseColumns+` FROM purchases WHERE id = $1`, sale.ID))
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return earlier(sale, sold, err)
-		}
-	}
+// sell makes two round trips: one to see what there is, and one that changes everything or nothing.
+func (s *Store) sell(ctx context.Context, sale Sale) (sold Purchase, err error) {
 	var price money.Amount
-	err = tx.QueryRow(ctx, `SELECT price FROM products WHERE id = $1`, sale.ProductID).Scan(&price)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return sold, ErrNoProduct
+	var stock int64
+	var look pgx.Batch
+	// the stock first: where it is gone because of this very sale, that one is found behind it
+	look.Queue(`SELECT price, stock FROM products WHERE id = $1`, sale.ProductID)
+	look.Queue(`SELECT `+purchaseColumns+` FROM purchases WHERE id = $1`, sale.ID)
+	seen := s.pool.SendBatch(ctx, &look)
+	missing := seen.QueryRow().Scan(&price, &stock)
+	sold, err = scanPurchase(seen.QueryRow())
+	if failure := seen.Close(); failure != nil {
+		return sold, failure
 	}
-	if err != nil {
-		return sold, err
+	switch {
+	case !errors.Is(err, pgx.ErrNoRows):
+		return earlier(sale, sold, err)
+	case errors.Is(missing, pgx.ErrNoRows):
+		return sold, ErrNoProduct
+	case missing != nil:
+		return sold, missing
+	case stock < sale.Quantity:
+		return sold, ErrNoStock
 	}
 	sold = sale.Purchase
 	if !sale.PriceGiven {
 		sold.Price = price
 	}
-	entered, err := tx.Exec(ctx, `INSERT INTO purchases (`+purchaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (id) DO NOTHING`,
-		sold.ID, sold.ProductID, sold.CustomerID, sold.SellerID, sold.Quantity, sold.Price.String(), sold.PurchasedAt)
-	if err != nil {
-		return sold, err
-	}
-	if entered.RowsAffected() == 0 { // the same id was sold while this waited for it
-		sold, err = scanPurchase(tx.QueryRow(ctx, `SELECT `+purchaseColumns+` FROM purchases WHERE id = $1`, sale.ID))
+	entered, err := s.enterSale(ctx, sold)
+	if err == nil && !entered { // the same id was sold while this waited for it
+		sold, err = scanPurchase(s.pool.QueryRow(ctx, `SELECT `+purchaseColumns+` FROM purchases WHERE id = $1`, sale.ID))
 		return earlier(sale, sold, err)
 	}
-	if sale.IDGiven {
-		if _, err := tx.Exec(ctx, `DELETE FROM purchase_deletions WHERE id = $1`, sold.ID); err != nil {
-			return sold, err
-		}
-	}
+	return sold, err
+}
+
+// enterSale enters a purchase and its event and lowers the stock, in one statement and so in one
+// transaction (I1); entered is false where the id is taken. The event gets its number once the purchase
+// has its id, as Enqueue asks for. A product that goes at this moment was sold before.
+func (s *Store) enterSale(ctx context.Context, sold Purchase) (entered bool, err error) {
 	event, err := json.Marshal(sold)
 	if err != nil {
-		return sold, err
+		return false, err
 	}
-	if err := Enqueue(ctx, tx, topicPurchases, sold.ID, event); err != nil {
-		return sold, err
+	err = s.pool.QueryRow(ctx, `
+		WITH entered AS (
+			INSERT INTO purchases (`+purchaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (id) DO NOTHING RETURNING id, product_id, quantity
+		), told AS (
+			INSERT INTO outbox (topic, key, payload) SELECT $8, id, $9 FROM entered
+		), no_longer_deleted AS (
+			DELETE FROM purchase_deletions WHERE id = (SELECT id FROM entered)
+		), taken AS (
+			UPDATE products SET stock = stock - (SELECT quantity FROM entered) WHERE id = (SELECT product_id FROM entered)
+		)
+		SELECT count(*) = 1 FROM entered`,
+		sold.ID, sold.ProductID, sold.CustomerID, sold.SellerID, sold.Quantity, sold.Price.String(), sold.PurchasedAt,
+		topicPurchases, event).Scan(&entered)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.ConstraintName == stockIsThere {
+		err = ErrNoStock // others were faster
 	}
-	// last, because all who buy the product wait here for each other
-	taken, err := tx.Exec(ctx, `UPDATE products SET stock = stock - $2 WHERE id = $1 AND stock >= $2`, sold.ProductID, sold.Quantity)
-	if err != nil {
-		return sold, err
-	}
-	if taken.RowsAffected() == 0 {
-		return sold, ErrNoStock
-	}
-	return sold, nil
+	return entered, err
 }
+
+// stockIsThere is the check that no stock falls below zero.
+const stockIsThere = "products_stock_check"
 
 func earlier(sale Sale, sold Purchase, err error) (Purchase, error) {
 	if err == nil && !sale.repeats(sold) {
