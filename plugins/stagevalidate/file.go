@@ -35,6 +35,10 @@ type file struct {
 	columns []int
 	// complete says that the file has every column of the layout, in its order and as optional as there.
 	complete bool
+
+	// sound says of which column chunks, by row group and column, the pages are of reasonable size.
+	sound   map[[2]int]bool
+	scratch []byte
 }
 
 func openFile(src *source, layout *parquetfile.Layout) (*file, error) {
@@ -172,6 +176,9 @@ func (f *file) eachPage(group, column int, do func(page parquet.Page, first int)
 	chunk, ok := f.RowGroups()[group].ColumnChunks()[f.columns[column]].(*parquet.FileColumnChunk)
 	if !ok {
 		return faultf("%s: unexpected kind of column chunk", what)
+	}
+	if err := f.checkPages(group, f.columns[column]); err != nil {
+		return decodeError(f.source, what, err)
 	}
 	pages := chunk.PagesFrom(f.source)
 	defer pages.Close()

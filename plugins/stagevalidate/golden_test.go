@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 	"gopkg.in/yaml.v3"
 
 	"github.com/shop-connect/shop-connect/internal/contract"
@@ -40,8 +42,17 @@ type goldenObject struct {
 	// Content stands for the whole object.
 	Content *string `yaml:"content"`
 	// Keep cuts the object to its first so many percent of bytes; Corrupt overwrites bytes.
-	KeepPercent int            `yaml:"keep_percent"`
-	Corrupt     map[int]string `yaml:"corrupt"`
+	KeepPercent int `yaml:"keep_percent"`
+	// Bomb replaces the pages of a column by one that becomes so many bytes.
+	Bomb struct {
+		Column string `yaml:"column"`
+		Bytes  int64  `yaml:"bytes"`
+		// Says is what its header says that it becomes.
+		Says int32 `yaml:"says"`
+	} `yaml:"bomb"`
+	// CorruptColumn flips a bit in the middle of a column's pages.
+	CorruptColumn string         `yaml:"corrupt_column"`
+	Corrupt       map[int]string `yaml:"corrupt"`
 }
 
 type goldenExpectation struct {
@@ -156,6 +167,13 @@ func (o *goldenObject) build(t *testing.T) []byte {
 		return []byte(*o.Content)
 	}
 	content := o.encode(t)
+	if o.Bomb.Column != "" {
+		content = o.arm(t, content)
+	}
+	if o.CorruptColumn != "" {
+		start, end := extent(columnChunk(t, openMetadata(t, content), o.CorruptColumn))
+		content[(start+end)/2] ^= 0x10
+	}
 	if o.KeepPercent > 0 {
 		content = content[:len(content)*o.KeepPercent/100]
 	}
@@ -166,6 +184,61 @@ func (o *goldenObject) build(t *testing.T) []byte {
 		copy(content[at:], unhex(t, bytes))
 	}
 	return content
+}
+
+func openMetadata(t *testing.T, content []byte) *format.FileMetaData {
+	t.Helper()
+	f, err := parquet.OpenFile(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Metadata()
+}
+
+func columnChunk(t *testing.T, meta *format.FileMetaData, column string) *format.ColumnChunk {
+	t.Helper()
+	for i := range meta.RowGroups[0].Columns {
+		if chunk := &meta.RowGroups[0].Columns[i]; chunk.MetaData.PathInSchema[0] == column {
+			return chunk
+		}
+	}
+	t.Fatalf("there is no column %q", column)
+	return nil
+}
+
+// arm puts a zstd page of repeated bytes in the place of a column's pages.
+func (o *goldenObject) arm(t *testing.T, content []byte) []byte {
+	t.Helper()
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58} // a window of 2 MiB, no size
+	for n := o.Bomb.Bytes; n > 0; n -= zstdBlockBytes {
+		block := uint32(min(n, zstdBlockBytes))<<3 | 1<<1
+		if n <= zstdBlockBytes {
+			block |= 1
+		}
+		frame = append(frame, byte(block), byte(block>>8), byte(block>>16), 'x')
+	}
+	meta := openMetadata(t, content)
+	chunk := columnChunk(t, meta, o.Bomb.Column)
+	rows := int32(meta.RowGroups[0].NumRows)
+	page, err := appendPage(nil, &format.PageHeader{Type: format.DataPageV2, UncompressedPageSize: o.Bomb.Says,
+		DataPageHeaderV2: thrift.New(format.DataPageHeaderV2{NumValues: rows, NumRows: rows, Encoding: format.Plain})}, frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunk.MetaData.Codec, chunk.MetaData.DictionaryPageOffset = format.Zstd, 0
+	chunk.MetaData.DataPageOffset, chunk.MetaData.TotalCompressedSize = int64(len(content)), int64(len(page))
+	var out bytes.Buffer
+	splice, err := newSplice(&out, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := splice.add(bytes.NewReader(append(content, page...)), meta.RowGroups[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := splice.close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 // goodCells is a row as RAW stores it.
@@ -259,8 +332,10 @@ func (o *goldenObject) schema(t *testing.T) *parquet.Schema {
 	}
 	nodes := map[string]parquet.Node{
 		"double": parquet.Leaf(parquet.DoubleType), "string": parquet.String(), "int64": parquet.Int(64), "plain_int64": parquet.Leaf(parquet.Int64Type),
-		"int32": parquet.Int(32), "timestamp_ns": parquet.Timestamp(parquet.Nanosecond), "decimal(18,2)": parquet.Decimal(2, 18, parquet.Int64Type),
-		"bytes": parquet.Leaf(parquet.ByteArrayType), "group": parquet.Group{"inner": parquet.String()}, "list": parquet.Repeated(parquet.Int(64)),
+		"int32": parquet.Int(32), "timestamp_ns": parquet.Timestamp(parquet.Nanosecond),
+		"timestamp_local": parquet.TimestampAdjusted(parquet.Microsecond, false), "boolean": parquet.Leaf(parquet.BooleanType),
+		"decimal(18,2)": parquet.Decimal(2, 18, parquet.Int64Type),
+		"bytes":         parquet.Leaf(parquet.ByteArrayType), "group": parquet.Group{"inner": parquet.String()}, "list": parquet.Repeated(parquet.Int(64)),
 	}
 	for changes, optional := range map[*map[string]string]bool{&o.Schema.Retype: true, &o.Schema.Add: true} {
 		for name, kind := range *changes {
