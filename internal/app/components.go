@@ -17,6 +17,7 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	// Our own.
+	_ "github.com/shop-connect/shop-connect/plugins/backlog"
 	_ "github.com/shop-connect/shop-connect/plugins/batchrun"
 	_ "github.com/shop-connect/shop-connect/plugins/clickhousesink"
 	_ "github.com/shop-connect/shop-connect/plugins/contractcheck"

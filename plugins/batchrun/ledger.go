@@ -152,7 +152,7 @@ func (r *run) reconcile() error {
 			entry.RowsIn, entry.RowsOut, entry.RowsRefused, entry.RowsSkipped)
 	}
 	r.mu.Lock()
-	acked := r.out
+	acked := r.out // messages are objects here
 	r.mu.Unlock()
 	if counted := entry.Objects + entry.ObjectsUnchanged; !r.cfg.byMessage && counted < acked {
 		return fmt.Errorf("%d of %d messages were acknowledged without being counted: put the output into `reject_errored`, so that a processor's error rejects its message", acked-counted, acked)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/shop-connect/shop-connect/internal/record"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -47,7 +48,7 @@ type run struct {
 	pending map[*delivery]struct{}
 	moved   time.Time // when something was last read, acknowledged or rejected
 	read    bool      // the input has given something
-	in, out int64     // messages read and acknowledged
+	in, out int64     // rows read and acknowledged
 	bytes   int64     // of the messages read
 	worst   int       // attempts
 
@@ -98,7 +99,7 @@ func (r *run) pull() {
 		}
 		r.pending[d] = struct{}{}
 		r.moved, r.read = time.Now(), true
-		r.in += int64(len(batch))
+		r.in += int64(record.Count(batch))
 		r.bytes += size(batch)
 		r.mu.Unlock()
 		select {
@@ -116,13 +117,13 @@ func (r *run) progressed() {
 	r.mu.Unlock()
 }
 
-func size(batch service.MessageBatch) (n int64) {
-	for _, msg := range batch {
-		if content, err := msg.AsBytes(); err == nil {
-			n += int64(len(content))
+func size(batch service.MessageBatch) (bytes int64) {
+	for row, err := range record.Rows(batch) {
+		if err == nil {
+			bytes += int64(len(row.Value))
 		}
 	}
-	return n
+	return bytes
 }
 
 // next returns the next delivery, or ErrEndOfInput once the run has ended.
@@ -177,7 +178,7 @@ func (r *run) resolve(ctx context.Context, d *delivery, err error) error {
 		return r.accept(ctx, d)
 	}
 	rejected := failedPart(d, err)
-	r.out += int64(len(d.batch) - len(rejected))
+	r.out += int64(record.Count(d.batch) - record.Count(rejected))
 	if len(rejected) < len(d.batch) {
 		d.batch, d.index = rejected, rejected.Index()
 	}
@@ -199,7 +200,7 @@ func (r *run) accept(ctx context.Context, d *delivery) error {
 	}
 	r.mu.Lock()
 	delete(r.pending, d)
-	r.out += int64(len(d.batch))
+	r.out += int64(record.Count(d.batch))
 	r.mu.Unlock()
 	r.completeIfDone()
 	return nil
