@@ -215,7 +215,12 @@ func goodRows(first, last int64) []rawRow {
 
 func loadContract(t testing.TB) *contract.Contract {
 	t.Helper()
-	c, err := contract.Load(contractPath)
+	return loadContractOf(t, contractPath)
+}
+
+func loadContractOf(t testing.TB, path string) *contract.Contract {
+	t.Helper()
+	c, err := contract.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +230,12 @@ func loadContract(t testing.TB) *contract.Contract {
 // encode makes a RAW object as the RAW sink does. Rows of topic "" come from elsewhere than Kafka.
 func encode(t testing.TB, topic string, rows ...rawRow) []byte {
 	t.Helper()
-	c := loadContract(t)
+	return encodeAs(t, contractPath, topic, rows...)
+}
+
+func encodeAs(t testing.TB, contractPath, topic string, rows ...rawRow) []byte {
+	t.Helper()
+	c := loadContractOf(t, contractPath)
 	layout, err := parquetfile.NewLayout(c)
 	if err != nil {
 		t.Fatal(err)
