@@ -30,6 +30,9 @@ const (
 // ErrBusy is returned while another replay or discard is at work.
 var ErrBusy = errors.New("another replay or discard is at work; wait for its end, then start this one again")
 
+// errCancelled ends a run whose end was asked for in the ledger.
+var errCancelled = errors.New("cancelled; what was done stays done, and a new start does the rest")
+
 const (
 	// batchRows are judged, sent and entered in the ledger at a time.
 	batchRows = 2000
@@ -162,8 +165,8 @@ func (w *work) toEnd(ctx context.Context) (Report, error) {
 	}
 	status, reason := store.Succeeded, ""
 	switch {
-	case ctx.Err() != nil:
-		status, reason = store.Cancelled, "cancelled; what was done stays done, and a new start does the rest"
+	case ctx.Err() != nil || errors.Is(err, errCancelled):
+		status, reason = store.Cancelled, errCancelled.Error()
 	case err != nil:
 		status, reason = store.Failed, err.Error()
 	}

@@ -164,6 +164,29 @@ func TestI3AReplayKilledMidwayAndRepeatedCountsEachRowOnce(t *testing.T) {
 	}
 }
 
+func TestARunEndsWhenItsEndIsAskedForInTheLedger(t *testing.T) {
+	d := newDesk(t)
+	list := make([]quarantine.Row, 7000)
+	for i := range list {
+		list[i] = refused(fmt.Sprintf("req-%d#0", i), withoutCustomer(""), "customer_id", "required")
+	}
+	d.keep("api", "a", list...)
+	run, work, err := d.Enter(t.Context(), d.request(guest), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Store.RequestCancel(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := work(t.Context()); err == nil {
+		t.Error("it went on to its end")
+	}
+	ended := d.ledger(run)
+	if sum, _ := d.counts(); ended.Status != store.Cancelled || ended.RowsOut == 0 || ended.RowsOut == int64(len(list)) || sum.Replayed != ended.RowsOut {
+		t.Errorf("run %+v, counts %+v", ended, sum)
+	}
+}
+
 func TestTwoReplaysAtOnceAreOne(t *testing.T) {
 	d := newDesk(t)
 	d.keep("api", "a", refused("req#0", withoutCustomer(""), "customer_id", "required"))

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/progress"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
 	"github.com/shop-connect/shop-connect/internal/store"
@@ -36,8 +37,9 @@ type work struct {
 	lock    *store.Lock
 	judge   *judge
 
-	report   Report
-	refusals refusals
+	report        Report
+	refusals      refusals
+	total, looked int64
 	// sent and refused are the rows of this run: several layers may have refused the same record.
 	sent, refused store.Places
 	seen          deliveries
@@ -62,12 +64,11 @@ func (w *work) all(ctx context.Context) error {
 	if w.request.Objects {
 		return w.wholeObjects(ctx, objects)
 	}
+	for _, o := range objects {
+		w.total += o.Pending
+	}
 	if w.request.Total != nil {
-		var total int64
-		for _, o := range objects {
-			total += o.Pending
-		}
-		w.request.Total(total)
+		w.request.Total(w.total)
 	}
 	for _, o := range objects {
 		if _, whole := catalog.WholeKey(o); whole {
@@ -220,10 +221,23 @@ func (w *work) batch(ctx context.Context, entity string, items []catalog.Item, c
 			w.sent.Add(space, each.Next())
 		}
 	}
+	w.looked += looked
 	if w.request.Progress != nil {
 		w.request.Progress(looked)
 	}
-	return nil
+	return w.goOn(ctx)
+}
+
+// goOn notes in the ledger where the run is, and ends it where somebody asked for that.
+func (w *work) goOn(ctx context.Context) error {
+	if w.request.DryRun {
+		return nil
+	}
+	wanted, err := w.Store.Report(ctx, w.run, fmt.Sprintf("%s of %s rows", progress.Thousands(w.looked), progress.Thousands(w.total)))
+	if err == nil && !wanted {
+		err = errCancelled
+	}
+	return err
 }
 
 // copies counts the rows that this run has sent already, out of another object.
