@@ -130,7 +130,8 @@ func (d *Decoder) decode(value []byte) []contract.Reason {
 	if err != nil {
 		return d.refuse("", contract.RuleJSON, "must be well-formed JSON: "+err.Error())
 	}
-	if err := d.json.Skip(); !errors.Is(err, io.EOF) {
+	// half a value behind it ends in io.EOF as well
+	if next := d.json.Next(); next != jx.Invalid || !errors.Is(d.json.Skip(), io.EOF) {
 		return d.refuse("", contract.RuleJSON, "must be one JSON object with nothing behind it")
 	}
 	return d.judge()
