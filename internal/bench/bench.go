@@ -91,9 +91,9 @@ func (b *bench) watched(ctx context.Context, step step) (measurement, error) {
 // which says nothing about a rate.
 const backlogShare = 0.98
 
-// consume starts pipelines and waits until an output has acknowledged all records of the topic. The
+// consume starts pipelines and waits until the first of them has acknowledged all records of the topic. The
 // clock runs from the first acknowledged batch, when the consumer group has formed, to backlogShare.
-func (b *bench) consume(ctx context.Context, label string, pipelines ...string) (measurement, error) {
+func (b *bench) consume(ctx context.Context, pipelines ...string) (measurement, error) {
 	if err := b.addPipelines(pipelines...); err != nil {
 		return measurement{}, err
 	}
@@ -102,7 +102,7 @@ func (b *bench) consume(ctx context.Context, label string, pipelines ...string) 
 	var started time.Time
 	moved := time.Now()
 	for {
-		sent, err := b.sent(ctx, label)
+		sent, err := b.acknowledged(ctx, pipelines[0])
 		if err != nil {
 			return measurement{}, err
 		}
@@ -118,7 +118,7 @@ func (b *bench) consume(ctx context.Context, label string, pipelines ...string) 
 		case sent > last:
 			last, moved = sent, time.Now()
 		case time.Since(moved) > time.Minute:
-			return measurement{}, fmt.Errorf("waiting for %s: no progress for a minute at %.0f of %d rows", label, sent, b.truth.Accepted)
+			return measurement{}, fmt.Errorf("waiting for %s: no progress for a minute at %.0f of %d rows", pipelines[0], sent, b.truth.Accepted)
 		}
 		select {
 		case <-ctx.Done():
@@ -128,8 +128,8 @@ func (b *bench) consume(ctx context.Context, label string, pipelines ...string) 
 	}
 }
 
-// sent returns how many messages an output has acknowledged.
-func (b *bench) sent(ctx context.Context, label string) (float64, error) {
+// acknowledged returns how many rows a stream has read from Kafka and acknowledged.
+func (b *bench) acknowledged(ctx context.Context, stream string) (float64, error) {
 	response, err := b.get(ctx, "/metrics")
 	if err != nil {
 		return 0, err
@@ -138,7 +138,7 @@ func (b *bench) sent(ctx context.Context, label string) (float64, error) {
 	var total float64
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		line := lines.Text()
-		if !strings.HasPrefix(line, "output_sent{") || !strings.Contains(line, `label="`+label+`"`) {
+		if !strings.HasPrefix(line, "kafka_rows_acknowledged{") || !strings.Contains(line, `stream="`+stream+`"`) {
 			continue
 		}
 		value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)

@@ -21,7 +21,7 @@ func clickhouseStep() step {
 	return step{
 		name: "clickhouse", bareName: "clickhouse-go columnar insert", pipelines: []string{"purchases_clickhouse", "clickhouse_stats"},
 		run: func(ctx context.Context, b *bench) (measurement, error) {
-			return b.consume(ctx, "analytics_purchases", "clickhouse_stats", "purchases_clickhouse")
+			return b.consume(ctx, "purchases_clickhouse", "clickhouse_stats")
 		},
 		bare: bareClickHouse, check: checkClickHouse,
 	}

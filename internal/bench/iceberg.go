@@ -28,7 +28,7 @@ func icebergStep() step {
 	return step{
 		name: "iceberg", bareName: "iceberg-go WriteRecords", pipelines: []string{"purchases_iceberg"},
 		run: func(ctx context.Context, b *bench) (measurement, error) {
-			return b.consume(ctx, "purchase_product_facts", "purchases_iceberg")
+			return b.consume(ctx, "purchases_iceberg")
 		},
 		bare: bareIceberg, check: checkIceberg,
 	}

@@ -21,7 +21,7 @@ func rawStep() step {
 	return step{
 		name: "raw", bareName: "parquet-go write + put", pipelines: []string{"purchases_raw"},
 		run: func(ctx context.Context, b *bench) (measurement, error) {
-			return b.consume(ctx, "raw_purchases", "purchases_raw")
+			return b.consume(ctx, "purchases_raw")
 		},
 		bare: bareRaw, check: checkRaw,
 	}
