@@ -18,6 +18,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
 	"github.com/shop-connect/shop-connect/internal/quarantine/replay"
+	"github.com/shop-connect/shop-connect/internal/runs"
 	"github.com/shop-connect/shop-connect/internal/store"
 	"github.com/shop-connect/shop-connect/internal/testservers"
 )
@@ -35,7 +36,7 @@ func newQuarantine(t *testing.T, rows ...quarantine.Row) *shop {
 	}
 	t.Cleanup(kafka.Close)
 	s.Server = newServer(t, func(c *api.Config) {
-		c.Shop, c.Runs = &s.config, s.store.Run
+		c.Shop, c.Runs = &s.config, &runs.Client{Store: s.store}
 		c.Quarantine = &api.Quarantine{Store: s.store, Catalog: known, Engine: &replay.Engine{
 			Catalog: known, Store: s.store, Kafka: kafka, Contracts: s.config.Contracts, Timezone: s.config.Timezone, RawBucket: known.Bucket,
 		}}

@@ -20,7 +20,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/shop-connect/shop-connect/internal/auth"
-	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 // DefaultAddress is open to this machine only; wider is a choice.
@@ -67,8 +66,8 @@ type Config struct {
 	StreamChecks map[string]Check
 	// Lag says how far each stream is behind.
 	Lag func(ctx context.Context) ([]StreamLag, error)
-	// Runs finds a batch run in the ledger. Without it there is no GET /api/v1/runs/{id}.
-	Runs func(ctx context.Context, id string) (store.Run, error)
+	// Runs starts and shows batch runs. Without it there is no /api/v1/runs.
+	Runs Batches
 	// Quarantine shows and replays refused rows. Without it there are no endpoints for them.
 	Quarantine *Quarantine
 	// Shop serves products, customers and sellers. Without it there are no endpoints for them.

@@ -91,11 +91,12 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 	if err != nil || !wanted {
 		return err
 	}
-	backends, err := openBackends(env.FromProcess())
+	vars := env.FromProcess()
+	backends, err := openBackends(vars)
 	if err != nil {
 		return err
 	}
-	backends.serve(&config)
+	backends.serve(&config, vars)
 	config.Version, _ = Version()
 	config.Metrics, config.Tracer = conf.Resources().Metrics(), conf.Resources().OtelTracer()
 	server, err := api.New(config)

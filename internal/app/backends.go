@@ -18,6 +18,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/auth"
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/env"
+	"github.com/shop-connect/shop-connect/internal/runs"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -89,8 +90,12 @@ func openShop(vars map[string]string) (*api.Shop, error) {
 }
 
 // serve adds to the API what comes from the backends.
-func (b *backends) serve(config *api.Config) {
-	config.Runs, config.Shop = b.store.Run, b.shop
+func (b *backends) serve(config *api.Config, vars map[string]string) {
+	config.Shop = b.shop
+	config.Runs = &runs.Client{
+		StreamsURL: runs.StreamsURL(vars), User: vars[env.StreamsUser], Password: vars[env.StreamsPassword],
+		Dir: cmp.Or(vars[env.StreamsDir], runs.DefaultDir), Store: b.store,
+	}
 	config.Users = auth.NewLogins(b.store.User).Scopes
 	config.Idempotency = b.store
 	config.Quarantine = b.quarantine()

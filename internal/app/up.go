@@ -23,6 +23,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/embedded"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/provision"
+	"github.com/shop-connect/shop-connect/internal/runs"
 	"github.com/shop-connect/shop-connect/internal/store"
 	"github.com/shop-connect/shop-connect/internal/upproc"
 )
@@ -30,6 +31,7 @@ import (
 const (
 	flagDataDir   = "data-dir"
 	flagPipelines = "pipelines"
+	flagBatches   = "streams"
 	flagStreams   = "port-streams"
 	flagAPI       = "port-api"
 	loopback      = "127.0.0.1"
@@ -45,6 +47,7 @@ func upCommand(p *program) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: flagDataDir, Value: ".shop", Usage: "where all data, logs and credentials are kept"},
 			&cli.StringFlag{Name: flagPipelines, Value: "pipelines", Usage: "folder of the streams to run; edits take effect at once"},
+			&cli.StringFlag{Name: flagBatches, Value: runs.DefaultDir, EnvVars: []string{env.StreamsDir}, Usage: "folder of the batch streams that the API may start"},
 			&cli.IntFlag{Name: flagAPI, Value: 8000, Usage: "port of the HTTP API; 0 lets the system choose, as for every port"},
 			&cli.IntFlag{Name: flagStreams, Value: 4195, Usage: "port of the streams REST API"},
 			&cli.IntFlag{Name: "port-kafka", Value: ports.Kafka, Usage: "port of Kafka"},
@@ -68,12 +71,17 @@ type stack struct {
 	log     *slog.Logger
 	servers *embedded.Servers
 	vars    map[string]string
+	// batches is the folder of the batch streams.
+	batches string
 }
 
 func (s *stack) run(c *cli.Context) error {
 	dir, err := filepath.Abs(c.String(flagPipelines))
 	if err != nil {
 		return fmt.Errorf("locating pipelines: %w", err)
+	}
+	if s.batches, err = filepath.Abs(c.String(flagBatches)); err != nil {
+		return fmt.Errorf("locating batch streams: %w", err)
 	}
 	if err := checkTimezone(os.Getenv("SHOP_TIMEZONE")); err != nil {
 		return err
@@ -98,6 +106,7 @@ func (s *stack) run(c *cli.Context) error {
 func (s *stack) serve(ctx context.Context, dataDir, dir, streams, api string) error {
 	s.vars = s.servers.Env()
 	s.vars[env.APIAddress], s.vars[env.StreamsAddress] = api, streams
+	s.vars[env.StreamsURL], s.vars[env.StreamsDir] = "http://"+streams, s.batches
 	s.vars[env.StreamsUser], s.vars[env.ContractsDir] = streamsUser, filepath.Join(dir, "contracts")
 	if err := provision.All(ctx, s.vars); err != nil {
 		return err

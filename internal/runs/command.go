@@ -1,6 +1,7 @@
 package runs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func Command() *cli.Command {
 			"Exits with 0 when the run succeeded, 130 when it was cancelled, 3 when another of its name is at work,\n" +
 			"else 1.\n\n" +
 			"  shop-connect run-batch copy_raw_to_stage --param entity=products\n\n" +
-			"Finds the servers by the environment (STREAMS_ADDRESS, STREAMS_USER, STREAMS_PASSWORD, POSTGRES_DSN),\n" +
+			"Finds the servers by the environment (STREAMS_URL or STREAMS_ADDRESS, STREAMS_USER, STREAMS_PASSWORD, POSTGRES_DSN),\n" +
 			"else by the data directory of a running `shop-connect up`.",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: flagParam, Usage: "parameter of the stream, `key=value`; may be given several times"},
@@ -92,7 +93,7 @@ func parseParams(given []string) (map[string]string, error) {
 	return params, nil
 }
 
-var wanted = []string{env.StreamsAddress, env.StreamsUser, env.StreamsPassword, env.PostgresDSN}
+var wanted = []string{env.StreamsUser, env.StreamsPassword, env.PostgresDSN}
 
 // servers finds the servers; what the environment says wins over a data directory.
 func servers(dataDir string) (map[string]string, error) {
@@ -168,5 +169,5 @@ func StreamsURL(vars map[string]string) string {
 	if url := vars[env.StreamsURL]; url != "" {
 		return url
 	}
-	return "http://" + vars[env.StreamsAddress]
+	return "http://" + cmp.Or(vars[env.StreamsAddress], "127.0.0.1:4195")
 }
