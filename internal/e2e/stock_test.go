@@ -17,7 +17,7 @@ import (
 
 const (
 	// stockChecks take about 20 seconds; -rapid.checks asks for more.
-	stockChecks = "3"
+	stockChecks = "4"
 
 	buyers        = 6
 	soldProducts  = 2
