@@ -19,13 +19,14 @@ type rowAnswer struct {
 
 // answer is given once the rows are stored, the refused ones too.
 func (in *input) answer(w http.ResponseWriter, rows *rows) {
-	var answer any = api.BulkAnswer{SuccessCount: rows.accepted, ErrorCount: len(rows.refused), Errors: rows.refused}
+	status := http.StatusOK
+	var answer any = api.BulkAnswer{SuccessCount: len(rows.accepted), ErrorCount: len(rows.refused), Errors: rows.refused}
 	if in.rowsAt == "" {
 		if len(rows.refused) > 0 {
 			api.WriteProblem(w, refusedRow(rows.refused[0]))
 			return
 		}
-		answer = rowAnswer{ID: rows.key}
+		status, answer = http.StatusAccepted, rowAnswer{ID: string(rows.accepted[0].Key)}
 	}
 	body, err := json.Marshal(answer)
 	if err != nil {
@@ -35,6 +36,7 @@ func (in *input) answer(w http.ResponseWriter, rows *rows) {
 	header := w.Header()
 	header["Content-Type"] = []string{mimeJSON}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that went away does not want to know
 }
 

@@ -2,6 +2,7 @@ package jwthttp_test
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -166,10 +167,11 @@ func TestLinesAreRows(t *testing.T) {
 		if w.Code != 200 || answer.SuccessCount != 3 || answer.ErrorCount != 4 || len(got.messages) != 7 {
 			t.Fatalf("answer is %d %+v, %d messages", w.Code, answer, len(got.messages))
 		}
+		rows := got.inOrder(t)
 		// I4: what is not a row is named by its place and kept with its bytes
 		for i, want := range map[int]string{2: `{"id":`, 3: badRow, 4: goodRow + " x", 5: "[]"} {
-			if text(t, got.messages[i]) != want || meta(got.messages[i], quarantine.MetaBy) != "api" {
-				t.Errorf("row %d is %s", i, text(t, got.messages[i]))
+			if text(t, rows[i]) != want || meta(rows[i], quarantine.MetaBy) != "api" {
+				t.Errorf("row %d is %s", i, text(t, rows[i]))
 			}
 		}
 		for i, want := range []int{2, 3, 4, 5} {
@@ -177,7 +179,7 @@ func TestLinesAreRows(t *testing.T) {
 				t.Errorf("refusal %d is %+v", i, answer.Errors[i])
 			}
 		}
-		if text(t, got.messages[0]) != goodRow || text(t, got.messages[6]) != goneRow {
+		if text(t, rows[0]) != goodRow || text(t, rows[6]) != goneRow {
 			t.Error("good rows are changed")
 		}
 	}
@@ -204,7 +206,47 @@ func TestSingleRowEndpointTakesNoLines(t *testing.T) {
 	shop, got := newShop(t), &collector{}
 	shop.run(t, input(strings.ReplaceAll(purchases, "rows_at: purchases", "")), got.take)
 	wantProblem(t, shop.postAs(t, "application/x-ndjson", "", []byte(goodRow), false), http.StatusUnsupportedMediaType)
-	if w := shop.postAs(t, "application/json", "zstd", compressors["zstd"](t, []byte(goodRow)), false); w.Code != 200 {
+	if w := shop.postAs(t, "application/json", "zstd", compressors["zstd"](t, []byte(goodRow)), false); w.Code != 202 {
 		t.Errorf("a compressed row is answered %d %s", w.Code, w.Body)
+	}
+}
+
+// A client that says it will send much, and does not, keeps nobody out.
+func TestLongBodiesHaveOnlyTheRoomOfWhatHasArrived(t *testing.T) {
+	shop, got := newShop(t), &collector{}
+	shop.run(t, input(purchases+"\ntimeout: 1s\nmax_body_bytes: 16000000\nmax_pending_bytes: 16000000"), got.take)
+	body := purchaseBody(10_000, true)
+	if len(body) < 1<<20 {
+		t.Fatalf("a body of %d bytes is not long", len(body))
+	}
+	var bodies []*io.PipeWriter
+	answers := make(chan int)
+	for range 16 {
+		reader, writer := io.Pipe()
+		r := httptest.NewRequest(http.MethodPost, bulkPath, reader)
+		r.ContentLength, r.Header = 15_000_000, shop.header(t)
+		go func() {
+			w := httptest.NewRecorder()
+			shop.server.ServeHTTP(w, r)
+			answers <- w.Code
+		}()
+		// returns once the bytes are read, and with them the announcement
+		if _, err := writer.Write(body[:100_000]); err != nil {
+			t.Fatal(err)
+		}
+		bodies = append(bodies, writer)
+	}
+	if w := shop.postAs(t, "application/json", "", body, false); w.Code != 200 {
+		t.Errorf("beside slow clients the answer is %d %s", w.Code, w.Body)
+	}
+	for _, slow := range bodies {
+		_ = slow.CloseWithError(io.ErrUnexpectedEOF)
+		if status := <-answers; status != http.StatusBadRequest {
+			t.Errorf("a body that ends early is answered %d", status)
+		}
+	}
+	fits := append(body, bytes.Repeat([]byte(" "), 16_000_000-len(body))...)
+	if w := shop.postAs(t, "application/json", "", fits, false); w.Code != 200 {
+		t.Errorf("the room of bodies that ended is not given back: %d %s", w.Code, w.Body)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +18,7 @@ import (
 	"github.com/shop-connect/shop-connect/api"
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
-	"github.com/shop-connect/shop-connect/plugins/jwthttp"
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 const (
@@ -38,7 +40,7 @@ type bulkAnswer struct {
 	} `json:"errors"`
 }
 
-// collector keeps what it acknowledges.
+// collector keeps what it acknowledges, a message a row.
 type collector struct {
 	mu       sync.Mutex
 	messages service.MessageBatch
@@ -47,8 +49,38 @@ type collector struct {
 func (c *collector) take(_ context.Context, batch service.MessageBatch) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.messages = append(c.messages, batch...)
+	for row, err := range record.Rows(batch) {
+		if err != nil {
+			return err
+		}
+		c.messages = append(c.messages, row.Message())
+	}
 	return nil
+}
+
+// inOrder brings the rows of one body into its order: the refused ones come last, and say where they stood.
+func (c *collector) inOrder(t testing.TB) service.MessageBatch {
+	t.Helper()
+	var rows, refused service.MessageBatch
+	for _, m := range c.messages {
+		if meta(m, quarantine.MetaBy) == "" {
+			if len(refused) > 0 {
+				t.Fatal("a good row comes behind refused ones")
+			}
+			rows = append(rows, m)
+		} else {
+			refused = append(refused, m)
+		}
+	}
+	for _, m := range refused {
+		_, at, _ := strings.Cut(meta(m, quarantine.MetaSource), "#")
+		i, err := strconv.Atoi(at)
+		if err != nil || i > len(rows) {
+			t.Fatalf("a refused row stood at %q", meta(m, quarantine.MetaSource))
+		}
+		rows = slices.Insert(rows, i, m)
+	}
+	return rows
 }
 
 func text(t testing.TB, m *service.Message) string {
@@ -89,8 +121,8 @@ func TestGoodRowsBecomeMessagesOfTheirBytes(t *testing.T) {
 		t.Fatalf("messages are %v", got.messages)
 	}
 	for _, m := range got.messages {
-		if meta(m, jwthttp.MetaEntityID) != "p-1" {
-			t.Errorf("entity id is %q", meta(m, jwthttp.MetaEntityID))
+		if meta(m, record.MetaEntityID) != "p-1" {
+			t.Errorf("entity id is %q", meta(m, record.MetaEntityID))
 		}
 	}
 }
@@ -117,8 +149,9 @@ func TestI4RefusedRowsAreNamedAndKeptWithTheirBytes(t *testing.T) {
 			t.Errorf("a row is refused for what the API fills in: %+v", r)
 		}
 	}
+	rows := got.inOrder(t)
 	for i, wantBytes := range map[int]string{0: badRow, 2: `17`, 3: blankRow, 4: `{"deleted":true}`} {
-		m := got.messages[i]
+		m := rows[i]
 		if text(t, m) != wantBytes {
 			t.Errorf("row %d: bytes are %s", i, text(t, m))
 		}
@@ -127,7 +160,7 @@ func TestI4RefusedRowsAreNamedAndKeptWithTheirBytes(t *testing.T) {
 			t.Errorf("row %d: is not marked: %q", i, meta(m, quarantine.MetaReasons))
 		}
 	}
-	if meta(got.messages[1], quarantine.MetaReasons) != "" {
+	if meta(rows[1], quarantine.MetaReasons) != "" {
 		t.Error("a good row is marked")
 	}
 }
@@ -219,8 +252,8 @@ func TestWhatIsMissingIsFilledInByTheContract(t *testing.T) {
 		if err := json.Unmarshal([]byte(raw), &row); err != nil {
 			t.Fatalf("%s: %v", raw, err)
 		}
-		if len(row.ID) != 36 || row.ID[14] != '7' || row.ID != meta(m, jwthttp.MetaEntityID) {
-			t.Errorf("row %d: id is %q, entity id %q", i, row.ID, meta(m, jwthttp.MetaEntityID))
+		if len(row.ID) != 36 || row.ID[14] != '7' || row.ID != meta(m, record.MetaEntityID) {
+			t.Errorf("row %d: id is %q, entity id %q", i, row.ID, meta(m, record.MetaEntityID))
 		}
 		if i == 1 && (row.PurchasedAt.Before(before) || time.Since(row.PurchasedAt) > time.Minute) {
 			t.Errorf("row %d: purchased_at is %v", i, row.PurchasedAt)
@@ -239,7 +272,7 @@ func TestGeneratedIDsAreUniqueAndOrderedByTime(t *testing.T) {
 	}
 	last := ""
 	for _, m := range got.messages {
-		id := meta(m, jwthttp.MetaEntityID)
+		id := meta(m, record.MetaEntityID)
 		if id <= last {
 			t.Fatalf("%q comes after %q", id, last)
 		}
@@ -266,11 +299,11 @@ func TestReasonsOfARowAreBounded(t *testing.T) {
 func TestSingleRowIsAnsweredWithItsID(t *testing.T) {
 	shop, got := newShop(t), &collector{}
 	shop.run(t, input(strings.ReplaceAll(purchases, "rows_at: purchases", "")), got.take)
-	if w := shop.post(t, " "+goodRow+"\n"); w.Code != 200 || w.Body.String() != `{"id":"p-1"}` {
+	if w := shop.post(t, " "+goodRow+"\n"); w.Code != 202 || w.Body.String() != `{"id":"p-1"}` {
 		t.Errorf("answer is %d %s", w.Code, w.Body)
 	}
 	w := shop.post(t, noIDRow)
-	if id := decode[map[string]string](t, w.Body)["id"]; w.Code != 200 || len(id) != 36 {
+	if id := decode[map[string]string](t, w.Body)["id"]; w.Code != 202 || len(id) != 36 {
 		t.Errorf("answer is %d, id %q", w.Code, id)
 	}
 	p := wantProblem(t, shop.post(t, badRow), http.StatusUnprocessableEntity)
@@ -292,7 +325,9 @@ func TestEndpointIsInTheOpenAPIDocument(t *testing.T) {
 		Type       string
 		Required   []string
 		Properties map[string]struct {
-			Items struct{ Required []string }
+			Items struct {
+				AnyOf []struct{ Required []string }
+			}
 		}
 	}
 	doc := decode[struct {
@@ -308,9 +343,9 @@ func TestEndpointIsInTheOpenAPIDocument(t *testing.T) {
 	if op.RequestBody.Content["application/x-ndjson"].Schema.Type != "string" {
 		t.Error("bodies of lines are not documented")
 	}
-	rows := op.RequestBody.Content["application/json"].Schema.Properties["purchases"].Items.Required
-	if want := "customer_id price_at_time product_id quantity seller_id"; strings.Join(rows, " ") != want {
-		t.Errorf("required members of a row are %v, want %s", rows, want)
+	rows := op.RequestBody.Content["application/json"].Schema.Properties["purchases"].Items.AnyOf
+	if want := "customer_id price_at_time product_id quantity seller_id"; len(rows) == 0 || strings.Join(rows[0].Required, " ") != want {
+		t.Errorf("rows are %v, want one with the members %s", rows, want)
 	}
 	for _, status := range []string{"200", "400", "401", "403", "413", "415", "422", "503"} {
 		if op.Responses[status] == nil {

@@ -2,7 +2,7 @@
 // tokens, so that an ingestion endpoint is a YAML file.
 //
 // Rows stay the bytes they came as: a body is walked once, each row is held against its contract, and
-// becomes one message. The client is answered when the stream's output has acknowledged (I1).
+// all good ones become one message. The client is answered when the stream's output has acknowledged (I1).
 package jwthttp
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"github.com/shop-connect/shop-connect/internal/auth"
 	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 const (
@@ -52,13 +53,14 @@ func Spec() *service.ConfigSpec {
 		Categories("Services").
 		Summary("Takes rows over HTTP, on the API's listener and behind its check of tokens.").
 		Description(`
-Every row of a body that its contract accepts becomes a message, in one batch, with the row's business
-key in the metadata `+"`"+MetaEntityID+"`"+`. A row that it refuses becomes a message of its bytes as they
-came, with the metadata `+"`refused_reasons`, `refused_by`, `refused_entity`, `refused_contract_version`"+`
-and `+"`refused_source`"+` (request id and index).
+The rows of a body that its contract accepts become one message, a block: output `+"`kafka_rows`"+` takes it as it is, and
+processor `+"`split_rows`"+` makes it a message a row, each with the row's business key in the metadata `+"`"+record.MetaEntityID+"`"+`. To
+components that know no blocks it is the JSON array of its rows. Each row that the contract refuses becomes a message of its bytes as they
+came, behind the block in the same batch, with the metadata `+"`refused_reasons`, `refused_by`, `refused_entity`, `refused_contract_version`"+`
+and `+"`refused_source`"+` (request id and index). Requests that come together share a batch.
 
 The answer is given once the batch is acknowledged: `+"`200`"+` with the counts and each refused row by
-index and reasons. A batch that is rejected, or not acknowledged in time, is answered `+"`503`"+` with
+index and reasons, or `+"`202`"+` with its id where a body is one row. A batch that is rejected, or not acknowledged in time, is answered `+"`503`"+` with
 `+"`Retry-After`"+`. Rows that carry ids of the client's can be sent again without counting twice.
 
 It needs the API that the root config's section `+"`api`"+` starts, in streams mode.`).
@@ -77,7 +79,7 @@ It needs the API that the root config's section `+"`api`"+` starts, in streams m
 			service.NewStringField(fieldTimezone).
 				Description("The zone of times that name none.").Default("UTC"),
 			service.NewStringField(fieldRowsAt).
-				Description("The member of the body that holds the array of rows. Empty: the body is one row; it is answered with its id, or with 422 and the reasons.").
+				Description("The member of the body that holds the array of rows. Empty: the body is one row; it is answered with 202 and its id, or with 422 and the reasons.").
 				Default("").Example("purchases"),
 			service.NewDurationField(fieldTimeout).
 				Description("How long a request waits to be acknowledged before it is answered 503. Let the output give up sooner.").
@@ -104,20 +106,10 @@ input:
     contract: ${CONTRACTS_DIR:pipelines/contracts}/purchases.yaml
 
 output:
-  switch:
-    cases:
-      - check: '@refused_reasons != null'
-        output:
-          kafka_franz:
-            seed_brokers: ["${KAFKA_BROKERS}"]
-            topic: purchases.rejected
-            metadata:
-              include_patterns: ["refused_.*"]
-      - output:
-          kafka_franz:
-            seed_brokers: ["${KAFKA_BROKERS}"]
-            topic: purchases
-            key: ${! metadata("`+MetaEntityID+`") }
+  kafka_rows:
+    seed_brokers: ["${KAFKA_BROKERS}"]
+    topic: purchases
+    refused_topic: purchases.rejected
 `)
 }
 

@@ -12,7 +12,7 @@ import (
 
 // operation describes the endpoint in the API's OpenAPI document, its rows as the contract has them.
 func (in *input) operation(server *api.Server) *huma.Operation {
-	body, answer := api.RowSchema(in.contract), reflect.TypeFor[rowAnswer]()
+	body, answer, success := api.RowSchema(in.contract), reflect.TypeFor[rowAnswer](), "202"
 	problems := map[string]string{
 		"400": "The body is not JSON, or not compressed as it says.", "401": "The token is missing or not valid.",
 		"403": "The token has not the scopes " + strings.Join(in.scopes, " ") + ".",
@@ -27,7 +27,7 @@ func (in *input) operation(server *api.Server) *huma.Operation {
 		body = &huma.Schema{Type: huma.TypeObject, Required: []string{in.rowsAt}, Properties: map[string]*huma.Schema{
 			in.rowsAt: api.RowsSchema(body, in.maxRows),
 		}}
-		answer = reflect.TypeFor[api.BulkAnswer]()
+		answer, success = reflect.TypeFor[api.BulkAnswer](), "200"
 	}
 	content[mimeJSON] = &huma.MediaType{Schema: body}
 	op := &huma.Operation{
@@ -40,7 +40,7 @@ func (in *input) operation(server *api.Server) *huma.Operation {
 			Required: true, Content: content,
 			Description: "It may be compressed, by gzip or zstd, with the header Content-Encoding.",
 		},
-		Responses: map[string]*huma.Response{"200": {
+		Responses: map[string]*huma.Response{success: {
 			Description: "The rows are stored, the refused ones set aside.",
 			Content:     map[string]*huma.MediaType{mimeJSON: {Schema: server.Schema(answer)}},
 		}},

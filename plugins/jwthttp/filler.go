@@ -74,9 +74,9 @@ func (f *filler) excuse(row *columns.Decoder, reasons []contract.Reason) []contr
 	return kept
 }
 
-// complete returns a valid row with its gaps filled, and its key. What is added goes to the end, where
-// it wins over a null of the same name.
-func (f *filler) complete(row *columns.Decoder, raw []byte) (whole []byte, id string) {
+// complete returns a valid row with its gaps filled, and its key, which is valid as long as the decoder
+// holds the row. What is added goes to the end, where it wins over a null of the same name.
+func (f *filler) complete(row *columns.Decoder, raw []byte) (whole, id []byte) {
 	id = f.id(row)
 	if row.Deleted() {
 		return raw, id
@@ -99,7 +99,7 @@ func (f *filler) complete(row *columns.Decoder, raw []byte) (whole []byte, id st
 			start := len(whole)
 			whole = append(whole, newID()...)
 			if g.field == f.key {
-				id = string(whole[start:])
+				id = whole[start:]
 			}
 		}
 		whole = append(whole, '"')
@@ -112,11 +112,11 @@ func (f *filler) complete(row *columns.Decoder, raw []byte) (whole []byte, id st
 	return slices.Clip(whole), id
 }
 
-func (f *filler) id(row *columns.Decoder) string {
+func (f *filler) id(row *columns.Decoder) []byte {
 	if f.fields[f.key].Type == contract.String {
-		return string(row.Text(f.key))
+		return row.Text(f.key)
 	}
-	return f.fields[f.key].Format(row.Int(f.key))
+	return []byte(f.fields[f.key].Format(row.Int(f.key)))
 }
 
 // newID is ordered by time, because ClickHouse and Parquet keep neighbours best; within a process each

@@ -36,14 +36,14 @@ func (in *input) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := in.parsers.Get().(*parser)
 	parsed, problem := p.parse(body, kind, api.RequestID(w), time.Now())
 	in.parsers.Put(p)
-	if problem != nil || len(parsed.messages) == 0 {
+	if problem != nil || parsed.count() == 0 {
 		in.memory.Release(held)
 	}
 	if problem != nil {
 		api.WriteProblem(w, problem)
 		return
 	}
-	if len(parsed.messages) > 0 {
+	if parsed.count() > 0 {
 		req := &request{rows: parsed, outcome: make(chan error, 1), release: func() { in.memory.Release(held) }}
 		if err := in.submit(req); err != nil {
 			in.resources.Logger().Debugf("answering 503 on %s: %v", in.path, err) // the output says why, once

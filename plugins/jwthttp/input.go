@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -12,12 +13,15 @@ import (
 	"github.com/shop-connect/shop-connect/api"
 )
 
-// MetaEntityID is the metadata that holds a good row's business key.
-const MetaEntityID = "entity_id"
-
-// coalescedRows is how many rows of waiting requests go into one batch at most: a stream costs the same
-// for a batch whatever it holds, and requests that wait are what it can save on.
-const coalescedRows = 1000
+// A stream costs the same for a batch whatever it holds: what it can save on are small ones.
+const (
+	// fullBatch is how many rows a batch has that waits for no more.
+	fullBatch = 1000
+	// sideBySide is how many batches are on their way before one that is not full waits, for requests to
+	// join it or for one of those to be acknowledged. So a lone request goes at once, and many that come
+	// together share what they cost.
+	sideBySide = 2
+)
 
 var (
 	errNoServer   = errors.New("there is no API to mount the endpoint on: run it in streams mode with a root config that has a section `api`, for example `shop-connect streams -o pipelines/resources/service.yaml pipelines/*.yaml`")
@@ -33,8 +37,12 @@ type input struct {
 
 	// requests has no buffer: a request is either with its handler, which may give up, or in a batch.
 	requests chan *request
-	memory   *semaphore.Weighted
-	parsers  sync.Pool
+	// underway counts batches, and landed says that it has fallen.
+	underway atomic.Int32
+	landed   chan struct{}
+
+	memory  *semaphore.Weighted
+	parsers sync.Pool
 
 	decompressor *decompressor
 
@@ -51,6 +59,7 @@ func newInput(c config, res *service.Resources) *input {
 	in := &input{
 		config: c, resources: res,
 		requests: make(chan *request),
+		landed:   make(chan struct{}, 1),
 		memory:   semaphore.NewWeighted(int64(c.maxPendingBytes)),
 		closed:   make(chan struct{}),
 
@@ -90,31 +99,40 @@ func (in *input) Connect(context.Context) error {
 
 // ReadBatch waits for a request, and takes along those that wait by then.
 func (in *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.AckFunc, error) {
-	var first *request
-	select {
-	case first = <-in.requests:
-	case <-in.closed:
-		return nil, nil, service.ErrEndOfInput
-	case <-ctx.Done():
-		return nil, nil, ctx.Err()
-	}
-	batch, all := first.rows.messages, []*request{first}
-	for len(batch) < coalescedRows {
+	var g group
+	for g.empty() || g.rows < fullBatch && in.underway.Load() >= sideBySide {
 		select {
-		case next := <-in.requests:
-			batch, all = append(batch, next.rows.messages...), append(all, next)
-			continue
+		case r := <-in.requests:
+			in.gather(g.add(r))
+		case <-in.landed:
+		case <-in.closed:
+			return nil, nil, g.giveUp(service.ErrEndOfInput)
+		case <-ctx.Done():
+			return nil, nil, g.giveUp(ctx.Err())
+		}
+	}
+	in.underway.Add(1)
+	return g.batch(), func(_ context.Context, err error) error {
+		in.underway.Add(-1)
+		select {
+		case in.landed <- struct{}{}:
 		default:
 		}
-		break
-	}
-	return batch, func(_ context.Context, err error) error {
-		for _, r := range all {
-			r.release()
-			r.outcome <- err
-		}
+		g.settle(err)
 		return nil
 	}, nil
+}
+
+// gather adds the requests that wait.
+func (in *input) gather(g *group) {
+	for g.rows < fullBatch {
+		select {
+		case r := <-in.requests:
+			g.add(r)
+		default:
+			return
+		}
+	}
 }
 
 // Close takes the endpoint away. Requests that the stream has not acknowledged by now are answered 503.

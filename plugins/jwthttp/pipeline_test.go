@@ -1,9 +1,11 @@
 package jwthttp_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,6 +99,89 @@ func TestProductsReachTheirTopic(t *testing.T) {
 	records := consume(t, broker, 2, "products", "products.rejected")
 	if len(records["products"]) != 1 || string(records["products"][0].Key) != "456" || len(records["products.rejected"]) != 1 {
 		t.Errorf("records are %v", records)
+	}
+}
+
+// postTo sends a body to an endpoint with a good token.
+func (s *shop) postTo(t testing.TB, path, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r.Header = s.header(t)
+	w := httptest.NewRecorder()
+	s.server.ServeHTTP(w, r)
+	return w
+}
+
+// I1, for one purchase a request: many that come together are each in Kafka once, under their own ids.
+func TestI1EachEventThatIsAcceptedIsInKafkaOnce(t *testing.T) {
+	shop, broker := newShop(t), startKafka(t)
+	shop.mountedAt = "/api/v1/purchases/events"
+	shop.runPipeline(t, "purchase_events_ingest.yaml", broker)
+	const clients, each = 16, 25
+	ids := make(chan string, clients*each)
+	var sending sync.WaitGroup
+	for c := range clients {
+		sending.Go(func() {
+			for i := range each {
+				body, own := noIDRow, ""
+				if i%2 == 0 {
+					own = fmt.Sprintf("c%d-%d", c, i)
+					body = strings.Replace(goodRow, "p-1", own, 1)
+				}
+				w := shop.postTo(t, shop.mountedAt, body)
+				id := decode[map[string]string](t, w.Body)["id"]
+				if w.Code != http.StatusAccepted || own != "" && id != own || id == "" {
+					t.Errorf("answer to %q is %d, id %q", own, w.Code, id)
+				}
+				ids <- id
+			}
+		})
+	}
+	sending.Wait()
+	close(ids)
+	p := wantProblem(t, shop.postTo(t, shop.mountedAt, badRow), http.StatusUnprocessableEntity)
+	if len(p.Errors) != 2 {
+		t.Errorf("problem is %+v", p)
+	}
+	records := consume(t, broker, clients*each+1, "purchases", "purchases.rejected")
+	if refused := records["purchases.rejected"]; len(refused) != 1 || string(refused[0].Value) != badRow {
+		t.Errorf("refused rows are %v", refused)
+	}
+	keys := map[string]int{}
+	for _, r := range records["purchases"] {
+		keys[string(r.Key)]++
+	}
+	for id := range ids {
+		if keys[id] != 1 {
+			t.Errorf("the event %q is there %d times", id, keys[id])
+		}
+	}
+}
+
+// What the comment in purchases_ingest.yaml says.
+func TestRowsCanBeChangedOneByOneOnceTheyAreSplit(t *testing.T) {
+	shop, broker := newShop(t), startKafka(t)
+	shop.runPipelineWith(t, "purchases_ingest.yaml", broker, "processors: []", `processors:
+    - split_rows: {}
+    - mapping: |
+        root = if @refused_reasons == null { this.assign({"channel": "web"}) }`)
+	w := shop.post(t, bulk(goodRow, badRow, strings.Replace(goodRow, "p-1", "p-3", 1), "17"))
+	if answer := decode[bulkAnswer](t, w.Body); w.Code != 200 || answer.SuccessCount != 2 || answer.ErrorCount != 2 {
+		t.Fatalf("answer is %d %+v", w.Code, answer)
+	}
+	records := consume(t, broker, 4, "purchases", "purchases.rejected")
+	for _, r := range records["purchases"] {
+		if !strings.Contains(string(r.Value), `"channel":"web"`) || !strings.Contains(string(r.Value), `"id":"`+string(r.Key)+`"`) {
+			t.Errorf("record %s is %s", r.Key, r.Value)
+		}
+	}
+	if len(records["purchases"]) != 2 || len(records["purchases.rejected"]) != 2 {
+		t.Errorf("%d purchases, %d refused", len(records["purchases"]), len(records["purchases.rejected"]))
+	}
+	for _, r := range records["purchases.rejected"] {
+		if value := string(r.Value); value != badRow && value != "17" {
+			t.Errorf("the refused row is %s", value)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/shop-connect/shop-connect/api"
 	"github.com/shop-connect/shop-connect/internal/auth"
 	_ "github.com/shop-connect/shop-connect/plugins/jwthttp"
+	_ "github.com/shop-connect/shop-connect/plugins/kafkarows"
 )
 
 const (
