@@ -2,6 +2,7 @@ package stagevalidate
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -81,18 +82,12 @@ func (c *checker) check(g *rowGroup) error {
 func (c *checker) markDeletions(g *rowGroup) error {
 	column := c.file.layout.Index(parquetfile.ColumnDeleted)
 	return c.file.eachPage(g.number, column, func(page parquet.Page, first int) error {
-		values := page.Values()
-		buffer := make([]parquet.Value, 512)
-		for row := first; row < first+int(page.NumRows()); {
-			n, err := values.ReadValues(buffer)
-			if n == 0 {
-				return err
-			}
-			for _, v := range buffer[:n] {
-				if v.Boolean() {
-					g.marks[row] |= markDeleted
+		rows, values := int(page.NumRows()), page.Data()
+		for i, eight := range values.Boolean() {
+			for ; eight != 0; eight &= eight - 1 {
+				if row := 8*i + bits.TrailingZeros8(eight); row < rows {
+					g.marks[first+row] |= markDeleted
 				}
-				row++
 			}
 		}
 		return nil
