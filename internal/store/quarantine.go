@@ -186,6 +186,10 @@ func (s *Store) KnownQuarantine(ctx context.Context, entity string) (map[string]
 // and with what became of them already.
 func (s *Store) RegisterQuarantine(ctx context.Context, o QuarantineObject, reasons map[string]Places) error {
 	err := s.inQuarantine(ctx, o.Entity, func(tx pgx.Tx) error {
+		// what a crash of the server takes back is found in the bucket again
+		if _, err := tx.Exec(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
+			return err
+		}
 		var id int64
 		err := tx.QueryRow(ctx, `
 			INSERT INTO quarantine_objects AS known (entity, key, etag, modified_at, bytes, layer, day, fault) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

@@ -117,7 +117,7 @@ func eachBatch[T any](f *file, batch int, do func(first int64, rows []T) error) 
 	}
 	reader := parquet.NewGenericReader[T](parsed)
 	defer reader.Close()
-	rows := make([]T, batch)
+	rows := make([]T, max(1, min(int64(batch), parsed.NumRows())))
 	for first := int64(0); ; {
 		clear(rows)
 		n, err := reader.Read(rows)
