@@ -24,6 +24,12 @@ type bench struct {
 	rows              *load.Generator
 	up                *upproc.Process
 	truth             load.Truth
+	// notes are printed below the table.
+	notes []string
+}
+
+func (b *bench) note(format string, args ...any) {
+	b.notes = append(b.notes, fmt.Sprintf(format, args...))
 }
 
 // copyPipelines copies whole folders of the pipelines.

@@ -25,6 +25,8 @@ type step struct {
 	name, bareName string
 	// pipelines are the files that this step adds to the running ones.
 	pipelines []string
+	// prepare makes what the step starts from, and is not measured; nil means nothing.
+	prepare func(ctx context.Context, b *bench) error
 	// run moves all rows through the flow and returns how long that took and how many rows it moved.
 	run func(ctx context.Context, b *bench) (measurement, error)
 	// bare has the underlying library do the same work.
@@ -50,7 +52,7 @@ func run() error {
 	source := flag.String("pipelines", "pipelines", "folder of the pipelines to measure")
 	rows := flag.Int64("rows", 3_000_000, "purchases to move through each flow")
 	days := flag.Int("days", 7, "business days that the purchases spread over")
-	only := flag.String("only", "", "measure this flow alone (ingest always runs): raw, clickhouse or iceberg")
+	only := flag.String("only", "", "measure this flow alone (ingest always runs): raw, clickhouse, iceberg or api")
 	verbose := flag.Bool("v", false, "show what shop-connect prints")
 	flag.Parse()
 
@@ -91,9 +93,14 @@ func (b *bench) measure(ctx context.Context, only string) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "flow\trows\trows/s\tCPU s\tpeak MB\tbare library\trows/s\tCPU s\tratio\t")
 	var faults []error
-	for _, step := range []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep()} {
+	for _, step := range []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep(), apiStep()} {
 		if only != "" && step.name != only && step.name != "ingest" {
 			continue
+		}
+		if step.prepare != nil {
+			if err := step.prepare(ctx, b); err != nil {
+				return fmt.Errorf("preparing %s: %w", step.name, err)
+			}
 		}
 		fmt.Fprintf(os.Stderr, "measuring %s …\n", step.name)
 		flow, err := b.watched(ctx, step)
@@ -115,6 +122,9 @@ func (b *bench) measure(ctx context.Context, only string) error {
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("printing: %w", err)
+	}
+	for _, note := range b.notes {
+		fmt.Println(note)
 	}
 	fmt.Println("CPU and memory of a flow are those of shop-connect, its servers and the loader together; ratio is flow / bare library.")
 	fmt.Println("A flow out of Kafka is timed from its first acknowledged batch to 98 % of the backlog.")
