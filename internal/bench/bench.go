@@ -20,6 +20,7 @@ import (
 // appears there.
 type bench struct {
 	source, pipelines string
+	binary            string
 	generator         load.GeneratorConfig
 	rows              *load.Generator
 	up                *upproc.Process

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -25,6 +27,8 @@ type step struct {
 	name, bareName string
 	// pipelines are the files that this step adds to the running ones.
 	pipelines []string
+	// alone says that the step brings its own rows instead of those that ingest put into Kafka.
+	alone bool
 	// prepare makes what the step starts from, and is not measured; nil means nothing.
 	prepare func(ctx context.Context, b *bench) error
 	// run moves all rows through the flow and returns how long that took and how many rows it moved.
@@ -52,7 +56,7 @@ func run() error {
 	source := flag.String("pipelines", "pipelines", "folder of the pipelines to measure")
 	rows := flag.Int64("rows", 3_000_000, "purchases to move through each flow")
 	days := flag.Int("days", 7, "business days that the purchases spread over")
-	only := flag.String("only", "", "measure this flow alone (ingest always runs): raw, clickhouse, iceberg or api")
+	only := flag.String("only", "", "measure this flow alone, after what it needs: raw, clickhouse, iceberg, stage or api")
 	verbose := flag.Bool("v", false, "show what shop-connect prints")
 	flag.Parse()
 
@@ -82,6 +86,7 @@ func run() error {
 	if *verbose {
 		output = os.Stderr
 	}
+	b.binary = *binary
 	if b.up, err = upproc.Start(ctx, upproc.Config{Binary: *binary, DataDir: filepath.Join(dir, "data"), Pipelines: b.pipelines, Output: output, Errors: output}); err != nil {
 		return err
 	}
@@ -93,8 +98,13 @@ func (b *bench) measure(ctx context.Context, only string) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "flow\trows\trows/s\tCPU s\tpeak MB\tbare library\trows/s\tCPU s\tratio\t")
 	var faults []error
-	for _, step := range []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep(), apiStep()} {
-		if only != "" && step.name != only && step.name != "ingest" {
+	steps := []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep()}
+	steps = append(steps, stageSteps()...)
+	steps = append(steps, stageIdleStep(), apiStep())
+	wanted := func(s step) bool { return only == "" || s.name == only || strings.HasPrefix(s.name, only+"_") }
+	onlyAlone := !slices.ContainsFunc(steps, func(s step) bool { return wanted(s) && !s.alone })
+	for _, step := range steps {
+		if !wanted(step) && (step.name != "ingest" || onlyAlone) {
 			continue
 		}
 		if step.prepare != nil {
