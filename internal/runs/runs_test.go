@@ -68,7 +68,7 @@ func startServer(t *testing.T) *server {
 	config, objects := testservers.ObjectStore(t)
 	s := &server{t: t, objects: objects, vars: map[string]string{
 		env.S3Endpoint: config.Endpoint, env.S3Region: config.Region, env.S3AccessKey: config.AccessKey, env.S3SecretKey: config.SecretKey,
-		env.PostgresDSN: testservers.Postgres(t), env.ContractsDir: contracts,
+		env.PostgresDSN: testservers.Postgres(t), env.ContractsDir: contracts, env.KafkaBrokers: testservers.Env(t)[env.KafkaBrokers],
 	}}
 	ledger, err := store.Open(t.Context(), s.vars[env.PostgresDSN])
 	if err != nil {
