@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/minio/minio-go/v7"
@@ -111,6 +112,31 @@ func TestRowsOfAnOlderFileAreRead(t *testing.T) {
 	items, err := c.Samples(t.Context(), catalog.Filter{}, 5, 5)
 	if err != nil || len(items) != 1 || string(items[0].Value) != "x" || items[0].Entity != "sellers" || items[0].Source != "req#0" {
 		t.Errorf("samples %+v (%v)", items, err)
+	}
+}
+
+func TestSamplesOfALargeObjectAreItsFirstRows(t *testing.T) {
+	c := newCatalog(t)
+	noise := rand.NewChaCha8([32]byte{})
+	list := make([]quarantine.Row, 40)
+	for i := range list {
+		list[i] = quarantine.Row{Source: fmt.Sprintf("req#%d", i), Reasons: `[{"field":"a","rule":"b"}]`, Topic: "purchases.rejected", Offset: int64(i), Value: make([]byte, 100_000)}
+		_, _ = noise.Read(list[i].Value)
+	}
+	var file bytes.Buffer
+	if err := parquet.Write(&file, list); err != nil {
+		t.Fatal(err)
+	}
+	put(t, c, "purchases/layer=api/date=2026-01-02/large.parquet", file.Bytes())
+	counts(t, c)
+	items, err := c.Samples(t.Context(), catalog.Filter{}, 3, 1)
+	if err != nil || len(items) != 3 {
+		t.Fatalf("%d samples (%v)", len(items), err)
+	}
+	for i := range items {
+		if items[i].Source != list[i].Source || !bytes.Equal(items[i].Value, list[i].Value) {
+			t.Errorf("sample %d is %s", i, items[i].Source)
+		}
 	}
 }
 

@@ -50,8 +50,12 @@ func (c *Catalog) Rows(ctx context.Context, o store.QuarantineObject, filter Fil
 		return err
 	}
 	defer f.close()
+	return c.rows(f, o, filter, batch, do)
+}
+
+func (c *Catalog) rows(f *file, o store.QuarantineObject, filter Filter, batch int, do func(items []Item) error) error {
 	items := make([]Item, 0, batch)
-	err = eachBatch(f, batch, func(first int64, rows []quarantine.Row) error {
+	err := eachBatch(f, batch, func(first int64, rows []quarantine.Row) error {
 		items = items[:0]
 		for i := range rows {
 			// the folder says whose row it is, whatever a foreign file says
@@ -108,7 +112,8 @@ func (c *Catalog) Samples(ctx context.Context, filter Filter, rows, objects int)
 			continue
 		}
 		objects--
-		err := c.Rows(ctx, o, filter, max(rows, 64), func(items []Item) (err error) {
+		reader := &glance{ctx: ctx, catalog: c, object: o}
+		err := c.rows(&file{ReaderAt: reader, size: o.Bytes, close: func() {}}, o, filter, max(rows, 64), func(items []Item) (err error) {
 			if filter.PendingOnly {
 				if items, err = c.Undecided(ctx, o.Entity, items); err != nil {
 					return err
@@ -120,10 +125,12 @@ func (c *Catalog) Samples(ctx context.Context, filter Filter, rows, objects int)
 			}
 			return nil
 		})
-		if _, unreadable := errors.AsType[*Unreadable](err); unreadable || errors.Is(err, ErrChanged) {
-			continue // the list of objects says so
-		}
-		if err != nil && !errors.Is(err, errEnough) {
+		_, unreadable := errors.AsType[*Unreadable](err)
+		switch {
+		case errors.Is(err, errEnough) || errors.Is(reader.trouble, ErrChanged):
+		case reader.trouble != nil:
+			return nil, reader.trouble
+		case err != nil && !unreadable: // the list of objects says what cannot be read
 			return nil, err
 		}
 	}
