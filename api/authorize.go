@@ -54,12 +54,13 @@ func (s *Server) identify(w http.ResponseWriter, r *http.Request) (claims auth.C
 // secured adds the check of tokens to an operation, and says so in its documentation.
 func (s *Server) secured(op huma.Operation, scopes ...string) huma.Operation {
 	op.Security = []map[string][]string{{SecurityScheme: scopes}}
-	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
+	// before all others: who may not ask must not take up anything
+	op.Middlewares = append(huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		if _, ok := s.Authorize(w, r, scopes); ok {
 			next(ctx)
 		}
-	})
+	}}, op.Middlewares...)
 	maps.Copy(op.Responses, s.ProblemResponses(map[string]string{
 		"401": "The token is missing or not valid.", "403": "The token has not the scopes " + strings.Join(scopes, " ") + ".",
 	}))

@@ -1,8 +1,12 @@
 package api_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -123,6 +127,14 @@ func TestManyCustomersAreEnteredAndTheBadOnesNamed(t *testing.T) {
 	if err != nil || events != 3 || refused != 5 { // I4
 		t.Errorf("%d events, %d set aside (%v)", events, refused, err)
 	}
+	// each is set aside like those of the streams, with its bytes and every reason
+	var whole int
+	err = s.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic = 'customers.rejected' AND headers ->> 'refused_by' = 'api'
+		AND headers ->> 'refused_entity' = 'customers' AND headers ->> 'refused_contract_version' = '1'
+		AND headers ->> 'refused_source' ~ '.+#[1-6]' AND jsonb_array_length((headers ->> 'refused_reasons')::jsonb) = CASE payload WHEN '{"first_name":"x"}' THEN 2 ELSE 1 END`).Scan(&whole)
+	if err != nil || whole != 5 {
+		t.Errorf("%d of 5 rows are set aside with who refused them and why (%v)", whole, err)
+	}
 	if w := s.do("POST", "/customers/bulk-postgres", `{"customers":[]}`); strings.TrimSpace(w.Body.String()) != `{"success_count":0,"error_count":0,"errors":null}` {
 		t.Errorf("an empty body answers %s", w.Body)
 	}
@@ -130,4 +142,29 @@ func TestManyCustomersAreEnteredAndTheBadOnesNamed(t *testing.T) {
 		t.Errorf("faults at %v", at)
 	}
 	wantProblem(t, s.do("POST", "/customers/bulk-postgres", `{"customers":[`+strings.Repeat("1,", 10_000)+`1]}`), 413)
+}
+
+func TestManyCustomersMayBeLinesAndCompressed(t *testing.T) {
+	s := newShop(t)
+	lines := strings.Replace(ann, "ann@", "a@", 1) + "\r\n\n" + `{"first_name":` + "\n" + strings.Replace(ann, "ann@", "b@", 1)
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	if _, err := w.Write([]byte(lines)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	send := func(kind, coding, body string) *httptest.ResponseRecorder {
+		return do(s, "POST", "/api/v1/customers/bulk-postgres", body, http.Header{
+			"Authorization": {"Bearer " + s.token}, "Content-Type": {kind}, "Content-Encoding": {coding},
+		})
+	}
+	answer := send("application/x-ndjson", "gzip", zipped.String())
+	if answer.Code != 200 || !strings.HasPrefix(answer.Body.String(), `{"success_count":2,"error_count":1,"errors":[{"index":1,`) {
+		t.Errorf("answer is %d %s", answer.Code, answer.Body)
+	}
+	wantProblem(t, send("application/x-ndjson", "gzip", lines), 400)
+	wantProblem(t, send("application/x-ndjson", "br", lines), 415)
+	wantProblem(t, send("text/csv", "", lines), 415)
 }

@@ -64,11 +64,16 @@ type Row struct {
 
 // Mark notes on a message who refused it and why.
 func Mark(msg *service.Message, layer string, c *contract.Contract, source string, reasons []contract.Reason) {
-	msg.MetaSetMut(MetaReasons, ReasonsJSON(reasons))
-	msg.MetaSetMut(MetaBy, layer)
-	msg.MetaSetMut(MetaEntity, c.Entity)
-	msg.MetaSetMut(MetaVersion, strconv.Itoa(c.Version))
-	msg.MetaSetMut(MetaSource, source)
+	for name, value := range Headers(layer, c, source, reasons) {
+		msg.MetaSetMut(name, value)
+	}
+}
+
+// Headers are what Mark notes, for rows that travel another way than in a message.
+func Headers(layer string, c *contract.Contract, source string, reasons []contract.Reason) map[string]string {
+	return map[string]string{
+		MetaReasons: ReasonsJSON(reasons), MetaBy: layer, MetaEntity: c.Entity, MetaVersion: strconv.Itoa(c.Version), MetaSource: source,
+	}
 }
 
 // ReasonsJSON writes reasons the way Row.Reasons and MetaReasons hold them.

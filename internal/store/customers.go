@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,10 +45,16 @@ func (s *Store) CreateCustomer(ctx context.Context, c Customer) (Customer, error
 	return c, err
 }
 
+// Refused is a row on its way to the quarantine: its bytes as they came, and who refused it and why.
+type Refused struct {
+	Value   []byte
+	Headers map[string]string
+}
+
 // CreateCustomers enters many customers in one transaction, and sets aside refused ones in the topic
 // for them (I4). It returns the customers in their order; one whose e-mail is taken, by a row or by an
-// earlier one of them, has no id, and goes where the refused ones go as the bytes that raw has of it.
-func (s *Store) CreateCustomers(ctx context.Context, customers []Customer, raw [][]byte, refused [][]byte) ([]Customer, error) {
+// earlier one of them, has no id, and goes where the refused ones go as what taken makes of its index.
+func (s *Store) CreateCustomers(ctx context.Context, customers []Customer, taken func(i int) Refused, refused []Refused) ([]Customer, error) {
 	entered := make([]Customer, len(customers))
 	err := s.change(ctx, "creating customers", func(tx pgx.Tx) error {
 		byID, err := insertCustomers(ctx, tx, customers, entered)
@@ -58,17 +65,17 @@ func (s *Store) CreateCustomers(ctx context.Context, customers []Customer, raw [
 		for i := range entered {
 			c, ok := byID[entered[i].ID]
 			if entered[i] = c; !ok {
-				events = append(events, event{topicCustomers + rejectedSuffix, "", raw[i]})
+				refused = append(slices.Clip(refused), taken(i))
 				continue
 			}
 			payload, err := json.Marshal(c)
 			if err != nil {
 				return fmt.Errorf("writing the event of customer %d: %w", c.ID, err)
 			}
-			events = append(events, event{topicCustomers, numberKey(c.ID), payload})
+			events = append(events, event{topic: topicCustomers, key: numberKey(c.ID), payload: payload})
 		}
 		for _, row := range refused {
-			events = append(events, event{topicCustomers + rejectedSuffix, "", row})
+			events = append(events, event{topic: topicCustomers + rejectedSuffix, payload: row.Value, headers: row.Headers})
 		}
 		return enqueueAll(ctx, tx, events)
 	})

@@ -41,7 +41,7 @@ func Migrate(ctx context.Context, dsn string) error {
 	if _, err := held.ExecContext(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
 		return fmt.Errorf("taking the migration lock: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files)
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithAllowOutofOrder(true)) // numbers are given out before they are used
 	if err != nil {
 		return fmt.Errorf("preparing migrations: %w", err)
 	}

@@ -23,6 +23,8 @@ type Event struct {
 	Seq        int64
 	Topic, Key string
 	Payload    []byte
+	// Headers go with the record in Kafka; nil for none.
+	Headers map[string]string
 }
 
 // Outbox is the right to publish events, which one process has at a time: two would overtake each other.
@@ -53,7 +55,7 @@ func (o *Outbox) Next(ctx context.Context, limit int, besides []Event) ([]Event,
 		topics[i], keys[i] = e.Topic, e.Key
 	}
 	rows, err := o.conn.Query(ctx, `
-		SELECT seq, topic, key, payload FROM outbox
+		SELECT seq, topic, key, payload, headers FROM outbox
 		WHERE refused IS NULL AND (topic, key) NOT IN (SELECT * FROM unnest($2::text[], $3::text[]))
 		ORDER BY seq LIMIT $1`, limit, topics, keys)
 	if err != nil {

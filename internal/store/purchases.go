@@ -230,8 +230,12 @@ func (s *Store) DeletePurchaseSentInBulk(ctx context.Context, id string, purchas
 
 // enterDeletion notes and publishes a deletion, unless one is known that is younger than an age.
 func enterDeletion(ctx context.Context, tx pgx.Tx, id string, purchasedAt time.Time, age time.Duration) error {
-	entered, err := tx.Exec(ctx, `INSERT INTO purchase_deletions (id) VALUES ($1)
-		ON CONFLICT (id) DO UPDATE SET deleted_at = now() WHERE purchase_deletions.deleted_at <= now() - $2::interval`, id, age)
+	// each takes some with it that nobody asks for any more
+	entered, err := tx.Exec(ctx, `WITH old AS (DELETE FROM purchase_deletions WHERE id IN (
+			SELECT id FROM purchase_deletions WHERE deleted_at < now() - $3::interval AND id <> $1
+			ORDER BY deleted_at LIMIT 10 FOR UPDATE SKIP LOCKED))
+		INSERT INTO purchase_deletions (id) VALUES ($1)
+		ON CONFLICT (id) DO UPDATE SET deleted_at = now() WHERE purchase_deletions.deleted_at <= now() - $2::interval`, id, age, deletionShows)
 	if err != nil {
 		return err
 	}

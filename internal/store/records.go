@@ -75,13 +75,14 @@ func publishDeletion(ctx context.Context, tx pgx.Tx, topic, key, keyField string
 type event struct {
 	topic, key string
 	payload    []byte
+	headers    map[string]string
 }
 
 // enqueueAll is Enqueue for many events: one round trip, however many there are.
 func enqueueAll(ctx context.Context, tx pgx.Tx, events []event) error {
-	_, err := tx.CopyFrom(ctx, pgx.Identifier{"outbox"}, []string{"topic", "key", "payload"},
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"outbox"}, []string{"topic", "key", "payload", "headers"},
 		pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
-			return []any{events[i].topic, events[i].key, events[i].payload}, nil
+			return []any{events[i].topic, events[i].key, events[i].payload, events[i].headers}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("entering %d events into the outbox: %w", len(events), err)

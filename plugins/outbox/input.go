@@ -35,7 +35,7 @@ func Spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Categories("Services").
 		Summary("Reads the events of committed changes from the outbox in PostgreSQL, and takes them out once the output has them.").
-		Description(`Every message has the metadata `+"`"+MetaTopic+"` and `"+MetaKey+"`"+`. The events of one key come in the order in which their changes were committed. One batch is on its way at a time, and of all streams on all machines that share a database, one reads; the others take over when it ends.
+		Description(`Every message has the metadata `+"`"+MetaTopic+"` and `"+MetaKey+"`"+`, and the event's headers, such as the reasons of a refused row. The events of one key come in the order in which their changes were committed. One batch is on its way at a time, and of all streams on all machines that share a database, one reads; the others take over when it ends.
 
 An event may come again, after a crash or when the output failed: the output must not mind. An event that the output refuses while it takes others is kept in the table `+"`outbox`"+` with the reason in column `+"`refused`"+`, and an error is logged; set the column to NULL to send it again.`).
 		Fields(
@@ -139,6 +139,9 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 		batch[n] = service.NewMessage(e.Payload)
 		batch[n].MetaSetMut(MetaTopic, e.Topic)
 		batch[n].MetaSetMut(MetaKey, e.Key)
+		for name, value := range e.Headers {
+			batch[n].MetaSetMut(name, value)
+		}
 	}
 	return batch, func(ctx context.Context, err error) error { return i.relay.resolve(ctx, events, err) }, nil
 }
