@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	connections = 4
+	connections = 16
 	bareTopic   = "bench"
 	partitions  = 6
 )
@@ -91,13 +91,19 @@ type row struct {
 }
 
 // validRows renders the same rows again, without the refused ones.
-func (b *bench) validRows() ([]row, error) {
+func (b *bench) validRows() ([]row, error) { return b.valid(int(b.truth.Accepted)) }
+
+// valid renders so many valid rows, or as many as there are.
+func (b *bench) valid(n int) ([]row, error) {
 	generator, err := load.NewGenerator(b.generator)
 	if err != nil {
 		return nil, err
 	}
-	rows := make([]row, 0, b.truth.Accepted)
+	rows := make([]row, 0, n)
 	for {
+		if len(rows) == n {
+			return rows, nil
+		}
 		json, valid, err := generator.Append(nil)
 		if errors.Is(err, io.EOF) {
 			return rows, nil
