@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shop-connect/shop-connect/api"
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 const (
@@ -42,6 +43,11 @@ func (in *input) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if problem != nil {
 		api.WriteProblem(w, problem)
 		return
+	}
+	if headers := record.TraceHeaders(r.Context()); headers != nil {
+		for _, row := range parsed.accepted {
+			row.Headers = headers
+		}
 	}
 	if parsed.count() > 0 {
 		req := &request{rows: parsed, outcome: make(chan error, 1), release: func() { in.memory.Release(held) }}

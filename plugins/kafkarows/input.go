@@ -35,6 +35,7 @@ type input struct {
 	lag     *service.MetricGauge
 	read    *service.MetricCounter
 	rows    *buffer
+	traces  *follower // nil without a collector
 	stopped chan struct{}
 	stop    context.CancelFunc
 
@@ -50,7 +51,7 @@ var _ service.BatchInput = (*input)(nil)
 func newInput(cfg inputConfig, mgr *service.Resources) *input {
 	acknowledged := mgr.Metrics().NewCounter(metricAcknowledged)
 	i := &input{
-		cfg: cfg, log: mgr.Logger(), stopped: make(chan struct{}),
+		cfg: cfg, log: mgr.Logger(), stopped: make(chan struct{}), traces: newFollower(mgr.OtelTracer(), cfg.group),
 		lag: mgr.Metrics().NewGauge(metricLag, "topic", "partition"), read: mgr.Metrics().NewCounter(metricRead),
 	}
 	i.rows = newBuffer(cfg.limits, i.mark, func(rows int) { acknowledged.Incr(int64(rows)) })
@@ -126,7 +127,9 @@ func (i *input) ReadBatch(ctx context.Context) (service.MessageBatch, service.Ac
 			return nil, nil, err
 		}
 	}
-	return batchOf(shares), func(context.Context, error) error {
+	end := i.traces.begin(shares)
+	return batchOf(shares), func(_ context.Context, err error) error {
+		end(err)
 		// the error is nil: AutoRetryNacks sends the batch again until it is
 		i.rows.done(shares)
 		return nil
