@@ -323,8 +323,11 @@ func (s *sieve) dictionaryPage(p *rawPage) error {
 
 // decompress refuses a page that is larger than its header says.
 func decompress(codec compress.Codec, dst, src []byte, size int) ([]byte, error) {
-	if size < 0 {
+	switch {
+	case size < 0:
 		return dst, io.ErrUnexpectedEOF
+	case size == 0 && len(src) == 0:
+		return dst[:0], nil
 	}
 	if err := checkExpansion(codec.CompressionCodec(), src); err != nil {
 		return dst, err
