@@ -356,6 +356,31 @@ func TestMembersShareThePartitionsAndLoseNothing(t *testing.T) {
 	}
 }
 
+func TestWhatIsAcknowledgedAfterItsPartitionIsGoneIsNotCommitted(t *testing.T) {
+	b := startBroker(t, kfake.SeedTopics(2, inputTopic))
+	b.produce(t, 0, 0, 3)
+	b.produce(t, 1, 0, 3)
+	slow := b.join(t, "  batch_period: 1s\n")
+	held := slow.next(t)
+	if held.blocks != 2 {
+		t.Fatalf("a batch of %v", held.values())
+	}
+	// the new member waits for a while, and then gets its partition with the rows that nobody has acknowledged
+	other := b.join(t, "")
+	again := other.next(t)
+	moved := again.rows[0].Position.Partition
+	if len(again.rows) != 3 || again.rows[0].Position.Offset != 0 {
+		t.Fatalf("the new owner got %v", again.values())
+	}
+	held.answer <- nil
+	eventually(t, "what is still owned is committed", func() bool { return b.committed(t, 1-moved) == 3 })
+	if at := b.committed(t, moved); at > 0 {
+		t.Errorf("offset %d of a partition is committed by who does not own it", at)
+	}
+	again.answer <- nil
+	eventually(t, "the owner commits", func() bool { return b.committed(t, moved) == 3 })
+}
+
 func TestAMemberThatLeavesHasCommittedAndIsReplacedAtOnce(t *testing.T) {
 	b := startBroker(t, kfake.SeedTopics(1, inputTopic))
 	b.produce(t, 0, 0, 5)

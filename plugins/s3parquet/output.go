@@ -59,8 +59,8 @@ Its key is `+"`<prefix><day_folder>=YYYY-MM-DD/<topic>-<partition>-<first offset
 that partition: a batch that is redelivered overwrites itself. A deletion without an event time is in the folder of its Kafka timestamp's day.
 
 A batch is acknowledged once all its objects are in the store and, with `+"`postgres_dsn`"+`, registered in PostgreSQL. While that is away, batches are held back. Readers rely on the objects of a partition appearing in the order of their
-offsets. So the input must hold a partition's next batch back until the one before is acknowledged, as the `+"`redpanda`"+` input does unless
-`+"`unordered_processing`"+` is enabled; then `+"`max_in_flight`"+` is over different partitions only. One batch of that input is at most
+offsets. So the input must hold a partition's next batch back until the one before is acknowledged, as the inputs `+"`kafka_rows`"+` and, unless
+`+"`unordered_processing`"+` is enabled, `+"`redpanda`"+` do; then `+"`max_in_flight`"+` is over different partitions only. Behind `+"`kafka_rows`"+` leave `+"`batching`"+` out: the input makes the batches. One batch of `+"`redpanda`"+` is at most
 `+"`max_yield_batch_bytes`"+`; `+"`batching.byte_size`"+` should be no more than half of it, or a backlog moves at one batch per
 `+"`batching.period`"+`.`).
 		Fields(bucketFields()...).

@@ -40,7 +40,28 @@ func startKafka(t *testing.T) (addr string, produce func(key, value string)) {
 	}
 }
 
+// newStream returns what joins rows that are messages of their own.
 func newStream(t *testing.T, addr string) func(rows ...string) []string {
+	t.Helper()
+	join := newBatchStream(t, addr)
+	return func(rows ...string) (joined []string) {
+		t.Helper()
+		var batch service.MessageBatch
+		for _, row := range rows {
+			batch = append(batch, service.NewMessage([]byte(row)))
+		}
+		for _, msg := range join(batch) {
+			raw, err := msg.AsBytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			joined = append(joined, string(raw))
+		}
+		return joined
+	}
+}
+
+func newBatchStream(t *testing.T, addr string) func(service.MessageBatch) service.MessageBatch {
 	t.Helper()
 	builder := service.NewEnvironment().NewStreamBuilder()
 	config := fmt.Sprintf(`
@@ -58,17 +79,9 @@ topic_lookup:
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := make(chan []string, 1)
+	got := make(chan service.MessageBatch, 1)
 	err = builder.AddBatchConsumerFunc(func(_ context.Context, batch service.MessageBatch) error {
-		var rows []string
-		for _, msg := range batch {
-			raw, err := msg.AsBytes()
-			if err != nil {
-				return err
-			}
-			rows = append(rows, string(raw))
-		}
-		got <- rows
+		got <- batch
 		return nil
 	})
 	if err != nil {
@@ -82,12 +95,8 @@ topic_lookup:
 	ended := make(chan error, 1)
 	go func() { ended <- stream.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
-	return func(rows ...string) []string {
+	return func(batch service.MessageBatch) service.MessageBatch {
 		t.Helper()
-		var batch service.MessageBatch
-		for _, row := range rows {
-			batch = append(batch, service.NewMessage([]byte(row)))
-		}
 		if err := send(context.Background(), batch); err != nil {
 			t.Fatal(err)
 		}
