@@ -12,32 +12,48 @@ import (
 	"github.com/shop-connect/shop-connect/internal/quarantine/replay"
 )
 
-// bringBack is `quarantine replay`.
-func bringBack(ctx context.Context, d *desk) error {
-	text, err := d.mapping()
-	if err != nil {
+// prepareReplay reports the faults of the flags of `quarantine replay`.
+func prepareReplay(d *desk) error {
+	if err := d.prepare(); err != nil {
 		return err
 	}
-	request := d.request()
-	if text != "" {
-		if request.Objects {
-			return fmt.Errorf("--%s goes with rows, and --%s means whole objects: give one of them", flagMapping, flagObjects)
-		}
-		if request.Mapping, err = replay.ParseMapping(text); err != nil {
-			return err
-		}
-		request.MappingText = text
+	text, err := d.mapping()
+	if err != nil || text == "" {
+		return err
 	}
-	return d.act(ctx, request, (*replay.Engine).Replay, "replayed", "would be replayed")
+	if d.request.Objects {
+		return fmt.Errorf("--%s goes with rows, and --%s means whole objects: give one of them", flagMapping, flagObjects)
+	}
+	d.request.MappingText = text
+	d.request.Mapping, err = replay.ParseMapping(text)
+	return err
 }
 
-// discard is `quarantine discard`.
-func discard(ctx context.Context, d *desk) error {
-	request := d.request()
-	if request.Why = d.String(flagWhy); request.Why == "" {
+// prepareDiscard reports the faults of the flags of `quarantine discard`.
+func prepareDiscard(d *desk) error {
+	if d.request.Why = d.String(flagWhy); d.request.Why == "" {
 		return fmt.Errorf("say with --%s why these rows are given up; the run ledger keeps it", flagWhy)
 	}
-	return d.act(ctx, request, (*replay.Engine).Discard, "discarded", "would be discarded")
+	return d.prepare()
+}
+
+func (d *desk) prepare() error {
+	if d.filter.Entity == "" {
+		return fmt.Errorf("name whose rows are meant with --%s; `shop-connect quarantine ls` shows what there is", flagEntity)
+	}
+	d.request.Filter, d.request.Objects, d.request.DryRun = d.filter, d.Bool(flagObjects), d.Bool(flagDryRun)
+	if who, err := user.Current(); err == nil {
+		d.request.By = who.Username
+	}
+	return nil
+}
+
+func bringBack(ctx context.Context, d *desk) error {
+	return d.act(ctx, (*replay.Engine).Replay, "replayed", "would be replayed")
+}
+
+func discard(ctx context.Context, d *desk) error {
+	return d.act(ctx, (*replay.Engine).Discard, "discarded", "would be discarded")
 }
 
 func (d *desk) mapping() (string, error) {
@@ -55,15 +71,8 @@ func (d *desk) mapping() (string, error) {
 	return string(content), nil
 }
 
-func (d *desk) request() replay.Request {
-	r := replay.Request{Filter: d.filter, Objects: d.Bool(flagObjects), DryRun: d.Bool(flagDryRun)}
-	if who, err := user.Current(); err == nil {
-		r.By = who.Username
-	}
-	return r
-}
-
-func (d *desk) act(ctx context.Context, r replay.Request, do func(*replay.Engine, context.Context, replay.Request) (replay.Report, error), done, would string) error {
+func (d *desk) act(ctx context.Context, do func(*replay.Engine, context.Context, replay.Request) (replay.Report, error), done, would string) error {
+	r := d.request
 	engine, err := d.engine()
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ package command
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -72,10 +71,10 @@ func Command() *cli.Command {
 			"Finds the servers by the environment (S3_*, POSTGRES_DSN, KAFKA_BROKERS), else by the data directory\n" +
 			"of a running `shop-connect up`.",
 		Subcommands: []*cli.Command{
-			{Name: "ls", Usage: "Count refused rows by entity, layer, day and reasons", Flags: with(all), Action: action(list)},
+			{Name: "ls", Usage: "Count refused rows by entity, layer, day and reasons", Flags: with(all), Action: action(nil, list)},
 			{
 				Name: "show", Usage: "Show refused rows with their bytes and every reason",
-				Flags: with(source, all, &cli.IntFlag{Name: flagLimit, Value: 10, Usage: "how many rows at most"}), Action: action(show),
+				Flags: with(source, all, &cli.IntFlag{Name: flagLimit, Value: 10, Usage: "how many rows at most"}), Action: action(nil, show),
 			},
 			{
 				Name: "replay", Usage: "Repair refused rows and send those that pass the contract back to their topic",
@@ -84,11 +83,11 @@ func Command() *cli.Command {
 					"whose correction has come in by itself. Safe to start again after a crash: no row is brought back twice.",
 				Flags: with(source, objects, dryRun,
 					&cli.StringFlag{Name: flagMapping, Usage: "`BLOBLANG` that repairs a row"},
-					&cli.PathFlag{Name: flagMappingFile, Usage: "`FILE` with the mapping"}), Action: action(bringBack),
+					&cli.PathFlag{Name: flagMappingFile, Usage: "`FILE` with the mapping"}), Action: action(prepareReplay, bringBack),
 			},
 			{
 				Name: "discard", Usage: "Give refused rows up; they stay in the bucket and are no longer open",
-				Flags: with(source, objects, dryRun, &cli.StringFlag{Name: flagWhy, Usage: "`REASON`, which the run ledger keeps"}), Action: action(discard),
+				Flags: with(source, objects, dryRun, &cli.StringFlag{Name: flagWhy, Usage: "`REASON`, which the run ledger keeps"}), Action: action(prepareDiscard, discard),
 			},
 		},
 	}
@@ -102,10 +101,12 @@ type desk struct {
 	store     *store.Store
 	catalog   *catalog.Catalog
 	filter    catalog.Filter
+	// request is what replay and discard are asked for.
+	request replay.Request
 }
 
 // action checks flags, connects to what all commands need, and does one of them.
-func action(do func(ctx context.Context, d *desk) error) cli.ActionFunc {
+func action(prepare func(d *desk) error, do func(ctx context.Context, d *desk) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if c.Args().Present() {
 			return fmt.Errorf("quarantine %s takes flags and no arguments: %q", c.Command.Name, c.Args().First())
@@ -118,6 +119,11 @@ func action(do func(ctx context.Context, d *desk) error) cli.ActionFunc {
 				Entity: c.String(flagEntity), Layer: c.String(flagLayer), Day: c.String(flagDay), Reason: c.String(flagReason), PendingOnly: !c.Bool(flagAll),
 			},
 		}}
+		if prepare != nil {
+			if err := prepare(d); err != nil {
+				return err
+			}
+		}
 		if err := d.connect(ctx); err != nil {
 			return err
 		}
@@ -198,9 +204,6 @@ func (d *desk) unknownEntity() error {
 
 // engine is what replays and discards.
 func (d *desk) engine() (*replay.Engine, error) {
-	if d.filter.Entity == "" {
-		return nil, errors.New("name what is meant with --entity; `shop-connect quarantine ls` shows what there is")
-	}
 	zone, err := time.LoadLocation(d.vars[env.ShopTimezone])
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w; use a name such as Europe/Berlin", env.ShopTimezone, err)
