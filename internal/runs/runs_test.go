@@ -214,6 +214,17 @@ func TestCopyRawToStageRunsToItsEndAndAgainChangesNothing(t *testing.T) {
 	}
 }
 
+// A run of an entity that does not exist would move nothing, and look as if all was well.
+func TestAMisspeltEntityIsRefusedBeforeThereIsARun(t *testing.T) {
+	s := startServer(t)
+	path, _ := s.copyStream()
+	s.Dir = filepath.Dir(path)
+	_, err := s.Start(t.Context(), runs.Request{Name: "copy_raw_to_stage", Params: map[string]string{"entity": "purchase"}})
+	if err == nil || !strings.Contains(err.Error(), `"purchase" has no contract`) || !strings.Contains(err.Error(), "purchases") {
+		t.Fatalf("got %v", err)
+	}
+}
+
 func TestAPlainPostOfTheFileIsInTheLedgerToo(t *testing.T) {
 	s := startServer(t)
 	path, raw := s.copyStream()
@@ -325,6 +336,7 @@ func TestFaultsOfARequestAreNamed(t *testing.T) {
 	}{
 		"unknown parameter":    {map[string]string{"entty": "x"}, []string{`"entty"`, "folder"}},
 		"quotes in a value":    {map[string]string{"entity": `x" }`}, []string{`"entity"`}},
+		"no day":               {map[string]string{"date": "2026-02-30", "full": "perhaps"}, []string{`"date"`, `"full"`}},
 		"YAML in a value":      {map[string]string{"entity": "x\noutput: {}"}, []string{`"entity"`}},
 		"interpolation":        {map[string]string{"entity": "${JWT_SECRET}"}, []string{`"entity"`}},
 		"a path upwards":       {map[string]string{"entity": "../../secrets"}, []string{`"entity"`}},
