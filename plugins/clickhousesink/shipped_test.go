@@ -16,9 +16,11 @@ import (
 	_ "github.com/redpanda-data/connect/v4/public/components/io"
 	_ "github.com/redpanda-data/connect/v4/public/components/pure"
 	_ "github.com/redpanda-data/connect/v4/public/components/sql/base"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"gopkg.in/yaml.v3"
 
 	"github.com/shop-connect/shop-connect/internal/quarantine"
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 // These tests run the sink and the statistics as the files in pipelines/ configure them, but for the
@@ -155,11 +157,20 @@ func (e event) message() *service.Message {
 	return msg
 }
 
+func (e event) record() *kgo.Record {
+	return &kgo.Record{Topic: "purchases", Partition: int32(e.partition), Offset: e.offset, Timestamp: e.at, Value: []byte(e.value)}
+}
+
+// write writes events, the first half as a block of rows, the others as messages of their own.
 func write(t testing.TB, out *output, events ...event) {
 	t.Helper()
-	batch := make(service.MessageBatch, len(events))
-	for i, e := range events {
-		batch[i] = e.message()
+	block := &record.Block{}
+	for _, e := range events[:len(events)/2] {
+		block.Records = append(block.Records, e.record())
+	}
+	batch := service.MessageBatch{block.Message()}
+	for _, e := range events[len(events)/2:] {
+		batch = append(batch, e.message())
 	}
 	if err := out.WriteBatch(t.Context(), batch); err != nil {
 		t.Fatal(err)

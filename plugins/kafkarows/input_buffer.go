@@ -303,7 +303,7 @@ func (p *partition) take(rows, bytes int, atLeastOne bool) share {
 	return s
 }
 
-// batch makes messages of shares: one for each partition.
+// batchOf makes messages of shares: one for each partition.
 func batchOf(shares []share) service.MessageBatch {
 	batch := make(service.MessageBatch, len(shares))
 	for i := range shares {
