@@ -175,6 +175,7 @@ func (s *Server) cancelRun(ctx context.Context, r *runRequest) (*accepted, error
 func (s *Server) runProblem(err error) error {
 	var unknown *runs.UnknownName
 	var faults runs.ParamFaults
+	var refused *runs.RefusedError
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return NewProblem(http.StatusNotFound, "there is no such run")
@@ -188,6 +189,8 @@ func (s *Server) runProblem(err error) error {
 			told[i] = Fault{Location: "body.params." + f.Name, Message: f.Message}
 		}
 		return NewProblem(http.StatusUnprocessableEntity, "parameters are not valid: "+strings.Join(names, ", "), told...)
+	case errors.As(err, &refused):
+		return NewProblem(http.StatusUnprocessableEntity, refused.Error())
 	case errors.Is(err, runs.ErrBusy), errors.Is(err, runs.ErrTaken):
 		return NewProblem(http.StatusConflict, err.Error())
 	}

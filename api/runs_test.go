@@ -38,6 +38,8 @@ func (b *batches) Start(_ context.Context, r runs.Request) (store.Run, error) {
 		return store.Run{}, fmt.Errorf("starting busy: %w", runs.ErrBusy)
 	case "away":
 		return store.Run{}, &runs.AwayError{}
+	case "refusing":
+		return store.Run{}, fmt.Errorf("starting refusing: %w", &runs.RefusedError{})
 	case "taken":
 		return store.Run{}, runs.ErrTaken
 	case "good":
@@ -159,6 +161,7 @@ func TestRequestsForRunsThatAreRefused(t *testing.T) {
 		"an unknown field":      {`{"name":"good","parameters":{}}`, 422, "parameters"},
 		"a name that is busy":   {`{"name":"busy"}`, 409, "at work"},
 		"the id of another run": {`{"name":"taken"}`, 409, "another run"},
+		"a stream that refuses": {`{"name":"refusing"}`, 422, "422"},
 		"streams that are away": {`{"name":"away"}`, 503, "STREAMS_URL"},
 	} {
 		t.Run(name, func(t *testing.T) {

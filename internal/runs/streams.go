@@ -122,13 +122,21 @@ func (c *Client) state(ctx context.Context, streamID string) (streamState, error
 	return ended, nil
 }
 
+// RefusedError says why a stream cannot be what its YAML, with the parameters in it, says.
+type RefusedError struct{ text string }
+
+func (e *RefusedError) Error() string { return e.text }
+
 // refusal turns an answer of the streams API into words.
 func refusal(status int, answer []byte) error {
 	var lints struct {
 		Errors []string `json:"lint_errors"`
 	}
 	if json.Unmarshal(answer, &lints) == nil && len(lints.Errors) > 0 {
-		return fmt.Errorf("its YAML has faults: %s", strings.Join(lints.Errors, "; "))
+		return &RefusedError{"its YAML has faults: " + strings.Join(lints.Errors, "; ")}
+	}
+	if status == http.StatusBadRequest {
+		return &RefusedError{"the streams API refuses it: " + string(bytes.TrimSpace(answer))}
 	}
 	if status == http.StatusUnauthorized {
 		return errors.New("the streams API refuses user and password: check STREAMS_USER and STREAMS_PASSWORD")
