@@ -81,7 +81,10 @@ func (s *Server) client(w *response, r *http.Request) string {
 // documentLimits adds to every operation the answers of admit, where it has no such answers of its own.
 func (s *Server) documentLimits(doc *huma.OpenAPI) {
 	schema := doc.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "")
-	answers := map[string]string{"503": "Too many requests are in hand; send it again after the seconds of Retry-After."}
+	answers := map[string]string{
+		"500": "The server has a fault; its logs have more under the request id.",
+		"503": "Too many requests are in hand; send it again after the seconds of Retry-After.",
+	}
 	if s.limits != nil {
 		answers["429"] = "This client sends too many requests; send it again after the seconds of Retry-After."
 	}

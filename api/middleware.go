@@ -19,6 +19,7 @@ func RequestID(w http.ResponseWriter) string { return w.Header().Get(headerReque
 // handler wraps the routes in what every request goes through.
 func (s *Server) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = s.proxies.client(r)
 		tracked := &response{ResponseWriter: w, status: http.StatusOK}
 		w.Header()[headerRequestID] = []string{requestID(r)}
 		secure(w.Header())

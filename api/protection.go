@@ -15,6 +15,7 @@ const (
 	fieldBurst          = "burst"
 	fieldCORS           = "cors"
 	fieldAllowedOrigins = "allowed_origins"
+	fieldTrustedProxies = "trusted_proxies"
 )
 
 // protectionFields are the fields of the section `api` that say how much clients may ask for, and who is
@@ -38,6 +39,9 @@ func protectionFields() []*service.ConfigField {
 				Description("The origins whose scripts may use the API from a browser, such as https://shop.example; * for all.").
 				Default([]any{}),
 		).Description("What browsers may do for pages of other origins.").Advanced(),
+		service.NewStringListField(fieldTrustedProxies).
+			Description("Networks or addresses of the proxies in front, such as 10.0.0.0/8. Their `X-Forwarded-For` says who a client is, for limits and the access log; from anybody else the header means nothing.").
+			Default([]any{}).Advanced(),
 	}
 }
 
@@ -47,12 +51,13 @@ func (c *Config) setProtection(conf *service.ParsedConfig) error {
 	if accessLog {
 		c.AccessLog = NewAccessLog(os.Stdout)
 	}
-	var err2, err3, err4, err5 error
+	var err2, err3, err4, err5, err6 error
 	c.MaxConcurrentRequests, err2 = conf.FieldInt(fieldMaxConcurrent)
 	c.RateLimit.PerSecond, err3 = conf.FieldFloat(fieldRateLimit, fieldPerSecond)
 	c.RateLimit.Burst, err4 = conf.FieldInt(fieldRateLimit, fieldBurst)
 	c.AllowedOrigins, err5 = conf.FieldStringList(fieldCORS, fieldAllowedOrigins)
-	return errors.Join(err1, err2, err3, err4, err5)
+	c.TrustedProxies, err6 = conf.FieldStringList(fieldTrustedProxies)
+	return errors.Join(err1, err2, err3, err4, err5, err6)
 }
 
 func (c *Config) checkProtection() error {
@@ -60,5 +65,6 @@ func (c *Config) checkProtection() error {
 	if c.MaxConcurrentRequests < 0 {
 		negative = errors.New("constructing API: max_concurrent_requests must be above 0")
 	}
-	return errors.Join(negative, c.RateLimit.check(), checkOrigins(c.AllowedOrigins))
+	_, proxiesErr := parseProxies(c.TrustedProxies)
+	return errors.Join(negative, c.RateLimit.check(), checkOrigins(c.AllowedOrigins), proxiesErr)
 }

@@ -95,6 +95,13 @@ func (r *resource) problem(err error) error {
 		return NewProblem(http.StatusConflict, "another "+r.one+" has this "+conflict.Field,
 			Fault{Location: "body." + conflict.Field, Message: "is taken by another " + r.one})
 	}
+	switch store.Kind(err) {
+	case store.Unstorable:
+		return NewProblem(http.StatusUnprocessableEntity, "the "+r.one+" cannot be stored: a value of it, or what it adds up to, is out of range")
+	case store.Defect:
+		r.server.log.Error("answering 500", "path", r.path, "cause", err)
+		return NewProblem(http.StatusInternalServerError, "the server has a fault; its logs have more under the request id")
+	}
 	r.server.log.Error("answering 503", "path", r.path, "cause", err)
 	return Unavailable("the " + r.contract.Entity + " cannot be reached; send the request again")
 }

@@ -84,6 +84,8 @@ type Config struct {
 	Idempotency Idempotency
 	// AllowedOrigins are those whose scripts may use the API from a browser.
 	AllowedOrigins []string
+	// TrustedProxies are networks whose X-Forwarded-For says who a client is.
+	TrustedProxies []string
 	// AccessLog gets a line for each request; nil for none.
 	AccessLog *slog.Logger
 	// Metrics get the numbers and durations of requests; nil for none.
@@ -111,6 +113,7 @@ type Server struct {
 	tracer   *requestTracer // nil without a collector
 	attempts *attempts
 	limits   *clientLimits // nil without a limit
+	proxies  proxies
 	inFlight atomic.Int64
 
 	detailedHealth detailedHealth
@@ -140,6 +143,7 @@ func New(c Config) (*Server, error) {
 	s.huma = humago.New(s.mux, humaConfig(c.Version))
 	s.observer, s.limits = newObserver(c.AccessLog, c.Metrics), newClientLimits(c.RateLimit)
 	s.tracer = newRequestTracer(c.Tracer)
+	s.proxies, _ = parseProxies(c.TrustedProxies) // checked above
 	s.routes.byPattern = map[string]*route{}
 	s.health.checks = c.Checks
 	s.detailedHealth.failing = map[string]bool{}
