@@ -129,7 +129,7 @@ type Target struct{ Bucket, Key string }
 func (l *StageLock) Intend(ctx context.Context, object string, targets []Target) (orphans []Target, err error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`
-		SELECT bucket, target FROM stage_intents i WHERE entity = $1 AND (key = $2 OR slice = $3) AND NOT EXISTS (
+		SELECT DISTINCT bucket, target FROM stage_intents i WHERE entity = $1 AND (key = $2 OR slice = $3) AND NOT EXISTS (
 			SELECT FROM stage_objects o WHERE o.entity = i.entity AND i.target IN (o.stage_key, o.quarantine_key))`,
 		l.slice.Entity, object, l.slice.lockName()).
 		Query(func(rows pgx.Rows) error {
