@@ -33,7 +33,6 @@ type batchShop struct {
 
 func newBatchShop(t *testing.T) *batchShop {
 	t.Helper()
-	t.Setenv("STREAMS_DIR", filepath.Join("..", "..", "streams"))
 	up, _ := withUp(t)
 	objects, err := objectstore.Config{
 		Endpoint: up.Env[env.S3Endpoint], Region: up.Env[env.S3Region], AccessKey: up.Env[env.S3AccessKey], SecretKey: up.Env[env.S3SecretKey],
@@ -278,7 +277,6 @@ func (s *batchShop) command(t *testing.T) {
 }
 
 func TestARunWhoseProcessIsKilledIsClosedAndTheNextOneDoesItsWork(t *testing.T) {
-	t.Setenv("STREAMS_DIR", filepath.Join("..", "..", "streams"))
 	data := t.TempDir()
 	up := startUp(t, data, pipelinesDir)
 	s := &batchShop{client: newClient(t, up), t: t, up: up}

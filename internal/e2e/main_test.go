@@ -52,6 +52,10 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "installing the servers:", err)
 		return 1
 	}
+	if err := os.Setenv(env.StreamsDir, filepath.Join("..", "..", "streams")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 
