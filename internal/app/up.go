@@ -86,10 +86,11 @@ func (s *stack) run(c *cli.Context) error {
 	if err := checkTimezone(os.Getenv("SHOP_TIMEZONE")); err != nil {
 		return err
 	}
-	streams, api, err := ownAddresses(c)
+	own, err := reserveAddresses(c)
 	if err != nil {
 		return err
 	}
+	defer own.release()
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	s.servers, err = embedded.Start(ctx, embedded.Config{DataDir: c.String(flagDataDir), Ports: embedded.Ports{
@@ -98,12 +99,13 @@ func (s *stack) run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.serve(ctx, c.String(flagDataDir), dir, streams, api)
+	err = s.serve(ctx, c.String(flagDataDir), dir, own)
 	return errors.Join(err, s.servers.Err(), s.servers.Close())
 }
 
 // serve runs the streams until a signal, or the end of a server, ends them.
-func (s *stack) serve(ctx context.Context, dataDir, dir, streams, api string) error {
+func (s *stack) serve(ctx context.Context, dataDir, dir string, own *addresses) error {
+	streams, api := own.streams, own.api
 	s.vars = s.servers.Env()
 	s.vars[env.APIAddress], s.vars[env.StreamsAddress] = api, streams
 	s.vars[env.StreamsURL], s.vars[env.StreamsDir] = "http://"+streams, s.batches
@@ -150,6 +152,7 @@ func (s *stack) serve(ctx context.Context, dataDir, dir, streams, api string) er
 		return nil
 	}
 	root := filepath.Join(dir, "resources", "service.yaml")
+	own.release()
 	code, err := s.program.run(ctx, []string{name, "streams", "-o", root}, service.CLIOptOnStreamStart(begin))
 	if code != 0 && err == nil {
 		err = fmt.Errorf("running the streams: exit code %d; the lines above say why", code)
@@ -230,17 +233,26 @@ func checkTimezone(name string) error {
 	return nil
 }
 
-// ownAddresses checks the ports of this process before anything starts.
-func ownAddresses(c *cli.Context) (streams, api string, err error) {
+// addresses are those of this process. They are held until it listens on them itself: a server that starts
+// meanwhile, and lets the system choose its port, would be given one of them.
+type addresses struct {
+	streams, api string
+	held         []net.Listener
+}
+
+func (a *addresses) release() {
+	for _, listener := range a.held {
+		listener.Close()
+	}
+	a.held = nil
+}
+
+// reserveAddresses takes the ports of this process before anything starts.
+func reserveAddresses(c *cli.Context) (*addresses, error) {
 	var faults []error
-	var held []net.Listener
-	defer func() {
-		for _, listener := range held {
-			listener.Close()
-		}
-	}()
+	own := &addresses{}
 	if port := c.Int(flagAPI); port != 0 && port == c.Int(flagStreams) {
-		return "", "", fmt.Errorf("--%s and --%s name the same port %d", flagAPI, flagStreams, port)
+		return nil, fmt.Errorf("--%s and --%s name the same port %d", flagAPI, flagStreams, port)
 	}
 	reserve := func(what, flag string) string {
 		listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(c.Int(flag))))
@@ -252,9 +264,13 @@ func ownAddresses(c *cli.Context) (streams, api string, err error) {
 			faults = append(faults, fmt.Errorf("opening port %d for %s: %w; choose another with --%s", c.Int(flag), what, err, flag))
 			return ""
 		}
-		held = append(held, listener)
+		own.held = append(own.held, listener)
 		return listener.Addr().String()
 	}
-	streams, api = reserve("the streams REST API", flagStreams), reserve("the HTTP API", flagAPI)
-	return streams, api, errors.Join(faults...)
+	own.streams, own.api = reserve("the streams REST API", flagStreams), reserve("the HTTP API", flagAPI)
+	if err := errors.Join(faults...); err != nil {
+		own.release()
+		return nil, err
+	}
+	return own, nil
 }
