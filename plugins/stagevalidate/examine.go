@@ -37,7 +37,7 @@ type examiner struct {
 	now         time.Time
 
 	result examination
-	splice *splice
+	splice *parquetfile.Splice
 	sieve  *sieve
 }
 
@@ -115,29 +115,29 @@ func (x *examiner) keep(g *rowGroup, sieved *sievedGroup) error {
 		if x.result.partial, err = newSpool(); err != nil {
 			return err
 		}
-		if x.splice, err = newSplice(x.result.partial, x.file.Metadata()); err != nil {
+		if x.splice, err = parquetfile.NewSplice(x.result.partial, x.file.Metadata()); err != nil {
 			return err
 		}
 		for _, before := range groups[:g.number] {
-			if err := x.copy(before.NumRows, g.number, func() error { return x.splice.add(x.file.source, before) }); err != nil {
+			if err := x.copy(before.NumRows, g.number, func() error { return x.splice.Add(x.file.source, before) }); err != nil {
 				return err
 			}
 		}
 	}
 	switch {
 	case whole:
-		return x.copy(int64(g.len()), g.number, func() error { return x.splice.add(x.file.source, groups[g.number]) })
+		return x.copy(int64(g.len()), g.number, func() error { return x.splice.Add(x.file.source, groups[g.number]) })
 	case g.good() == 0:
 		return nil
 	case sieved != nil:
-		return x.splice.add(bytes.NewReader(sieved.data), sieved.group)
+		return x.splice.Add(bytes.NewReader(sieved.data), sieved.group)
 	}
 	rewritten, reader, err := x.file.rewrite(g, x.file.layout.WriterOptions(x.compression))
 	if err != nil {
 		return err
 	}
 	for _, group := range rewritten.Metadata().RowGroups {
-		if err := x.splice.add(reader, group); err != nil {
+		if err := x.splice.Add(reader, group); err != nil {
 			return err
 		}
 	}
@@ -164,8 +164,8 @@ func (x *examiner) finish() error {
 		return nil
 	}
 	if fresh := x.result.fresh; fresh != nil {
-		x.splice.describe(parquetfile.MetaFirstOffset, strconv.FormatInt(fresh.First, 10))
-		x.splice.describe(parquetfile.MetaLastOffset, strconv.FormatInt(fresh.Last, 10))
+		x.splice.Describe(parquetfile.MetaFirstOffset, strconv.FormatInt(fresh.First, 10))
+		x.splice.Describe(parquetfile.MetaLastOffset, strconv.FormatInt(fresh.Last, 10))
 	}
-	return x.splice.close()
+	return x.splice.Close()
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
 )
 
 const (
@@ -30,7 +32,7 @@ func (f *file) checkPages(group, column int) error {
 		return nil
 	}
 	chunk := &f.Metadata().RowGroups[group].Columns[column]
-	at, end := extent(chunk)
+	at, end := parquetfile.Extent(chunk)
 	if at < 0 || end > f.source.object.size {
 		return fmt.Errorf("it lies outside of the object, at %d to %d", at, end)
 	}

@@ -153,7 +153,7 @@ func (f *file) readAhead(group int) error {
 		if i < 0 || at == f.layout.Index(parquetfile.ColumnValue) {
 			continue
 		}
-		start, end := extent(&columns[i])
+		start, end := parquetfile.Extent(&columns[i])
 		if low == 0 || start < low {
 			low = start
 		}

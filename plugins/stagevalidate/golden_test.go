@@ -171,7 +171,7 @@ func (o *goldenObject) build(t *testing.T) []byte {
 		content = o.arm(t, content)
 	}
 	if o.CorruptColumn != "" {
-		start, end := extent(columnChunk(t, openMetadata(t, content), o.CorruptColumn))
+		start, end := parquetfile.Extent(columnChunk(t, openMetadata(t, content), o.CorruptColumn))
 		content[(start+end)/2] ^= 0x10
 	}
 	if o.KeepPercent > 0 {
@@ -228,14 +228,14 @@ func (o *goldenObject) arm(t *testing.T, content []byte) []byte {
 	chunk.MetaData.Codec, chunk.MetaData.DictionaryPageOffset = format.Zstd, 0
 	chunk.MetaData.DataPageOffset, chunk.MetaData.TotalCompressedSize = int64(len(content)), int64(len(page))
 	var out bytes.Buffer
-	splice, err := newSplice(&out, meta)
+	splice, err := parquetfile.NewSplice(&out, meta)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := splice.add(bytes.NewReader(append(content, page...)), meta.RowGroups[0]); err != nil {
+	if err := splice.Add(bytes.NewReader(append(content, page...)), meta.RowGroups[0]); err != nil {
 		t.Fatal(err)
 	}
-	if err := splice.close(); err != nil {
+	if err := splice.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

@@ -114,14 +114,14 @@ func sievedAndRewritten(t *testing.T, f *file, s *sieve, compression parquetfile
 func spliced(t *testing.T, like *file, from io.ReaderAt, group format.RowGroup) []byte {
 	t.Helper()
 	var out bytes.Buffer
-	s, err := newSplice(&out, like.Metadata())
+	s, err := parquetfile.NewSplice(&out, like.Metadata())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.add(from, group); err != nil {
+	if err := s.Add(from, group); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()

@@ -70,7 +70,7 @@ func (f *file) sieveColumn(g *rowGroup, i int, s *sieve, dropped func(row int, v
 		}
 	}()
 	chunk := s.out.group.Columns[i]
-	start, end := extent(&chunk)
+	start, end := parquetfile.Extent(&chunk)
 	switch {
 	case start < 0 || end <= start || end > f.source.object.size:
 		return fmt.Errorf("it lies outside of the object, at %d to %d", start, end)

@@ -1,4 +1,4 @@
-package stagevalidate
+package parquetfile
 
 import (
 	"encoding/binary"
@@ -12,37 +12,38 @@ import (
 
 const magic = "PAR1"
 
-// splice makes a Parquet file of row groups that are encoded already, of one schema: their bytes are
+// Splice makes a Parquet file of row groups that are encoded already, of one schema: their bytes are
 // copied, and a footer says where they are now. Page indexes and bloom filters stay behind; they are
 // optional, and the statistics of the column chunks come along.
-type splice struct {
+type Splice struct {
 	out    io.Writer
 	offset int64
 	meta   format.FileMetaData
 	buffer []byte
 }
 
-func newSplice(out io.Writer, like *format.FileMetaData) (*splice, error) {
-	s := &splice{out: out, buffer: make([]byte, 1<<20), meta: format.FileMetaData{
+// NewSplice begins a file with the schema and the metadata of another.
+func NewSplice(out io.Writer, like *format.FileMetaData) (*Splice, error) {
+	s := &Splice{out: out, buffer: make([]byte, 1<<20), meta: format.FileMetaData{
 		Version: like.Version, Schema: like.Schema, KeyValueMetadata: like.KeyValueMetadata,
 		CreatedBy: like.CreatedBy, ColumnOrders: like.ColumnOrders,
 	}}
 	return s, s.write([]byte(magic))
 }
 
-func (s *splice) write(p []byte) error {
+func (s *Splice) write(p []byte) error {
 	n, err := s.out.Write(p)
 	s.offset += int64(n)
 	return err
 }
 
-// add copies a row group from the file that holds it.
-func (s *splice) add(from io.ReaderAt, group format.RowGroup) error {
+// Add copies a row group from the file that holds it.
+func (s *Splice) Add(from io.ReaderAt, group format.RowGroup) error {
 	group.Columns = slices.Clone(group.Columns)
 	group.FileOffset, group.Ordinal = s.offset, int16(len(s.meta.RowGroups))
 	for i := range group.Columns {
 		chunk := &group.Columns[i]
-		start, end := extent(chunk)
+		start, end := Extent(chunk)
 		moved := s.offset - start
 		written, err := io.CopyBuffer(writeOnly{s}, io.NewSectionReader(from, start, end-start), s.buffer)
 		if err != nil {
@@ -65,8 +66,8 @@ func (s *splice) add(from io.ReaderAt, group format.RowGroup) error {
 	return nil
 }
 
-// describe replaces a footer metadata value.
-func (s *splice) describe(key, value string) {
+// Describe replaces a footer metadata value.
+func (s *Splice) Describe(key, value string) {
 	s.meta.KeyValueMetadata = slices.Clone(s.meta.KeyValueMetadata)
 	for i := range s.meta.KeyValueMetadata {
 		if s.meta.KeyValueMetadata[i].Key == key {
@@ -75,8 +76,8 @@ func (s *splice) describe(key, value string) {
 	}
 }
 
-// close writes the footer.
-func (s *splice) close() error {
+// Close writes the footer.
+func (s *Splice) Close() error {
 	footer, err := thrift.Marshal(new(thrift.CompactProtocol), &s.meta)
 	if err != nil {
 		return fmt.Errorf("encoding the footer: %w", err)
@@ -86,12 +87,12 @@ func (s *splice) close() error {
 }
 
 // writeOnly hides that the splice could be anything but an io.Writer.
-type writeOnly struct{ s *splice }
+type writeOnly struct{ s *Splice }
 
 func (w writeOnly) Write(p []byte) (int, error) { return len(p), w.s.write(p) }
 
-// extent returns where the pages of a column chunk begin and end.
-func extent(chunk *format.ColumnChunk) (start, end int64) {
+// Extent returns where the pages of a column chunk begin and end.
+func Extent(chunk *format.ColumnChunk) (start, end int64) {
 	start = chunk.MetaData.DataPageOffset
 	if d := chunk.MetaData.DictionaryPageOffset; d > 0 && d < start {
 		start = d
