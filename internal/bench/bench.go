@@ -22,7 +22,7 @@ type bench struct {
 	source, pipelines string
 	binary            string
 	generator         load.GeneratorConfig
-	rows              *load.Generator
+	rows              *rendered // until they are sent
 	up                *upproc.Process
 	truth             load.Truth
 	// notes are printed below the table.

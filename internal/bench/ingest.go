@@ -22,7 +22,15 @@ const (
 
 // ingestStep posts bodies of 1,000 purchases to the API, which answers once they are in Kafka.
 func ingestStep() step {
-	return step{name: "ingest", bareName: "franz-go produce", run: runIngest, bare: bareIngest, check: checkIngest}
+	return step{name: "ingest", bareName: "franz-go produce", prepare: renderRows, run: runIngest, bare: bareIngest, check: checkIngest}
+}
+
+func renderRows(_ context.Context, b *bench) error {
+	generator, err := load.NewGenerator(b.generator)
+	if err == nil {
+		b.rows, err = render(generator)
+	}
+	return err
 }
 
 func runIngest(ctx context.Context, b *bench) (measurement, error) {
@@ -32,7 +40,7 @@ func runIngest(ctx context.Context, b *bench) (measurement, error) {
 	if err != nil {
 		return measurement{}, err
 	}
-	b.truth = report.Truth
+	b.truth, b.rows = report.Truth, nil
 	return measurement{rows: report.Truth.Sent, took: report.Took}, report.Check()
 }
 

@@ -77,9 +77,6 @@ func run() error {
 	}
 	generator := load.DefaultGenerator(*rows, time.Now().UTC())
 	generator.Days = *days
-	if b.rows, err = load.NewGenerator(generator); err != nil {
-		return err
-	}
 	b.generator = generator
 
 	var output io.Writer
