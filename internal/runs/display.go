@@ -3,8 +3,11 @@ package runs
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -83,10 +86,22 @@ func summary(run store.Run) string {
 	if run.Objects+run.ObjectsUnchanged > 0 {
 		line += fmt.Sprintf("; %s objects, %s of them refused, and %s unchanged", group(run.Objects), group(run.ObjectsRefused), group(run.ObjectsUnchanged))
 	}
+	if len(run.Warnings) > 0 {
+		line += "; passed with a warning: " + warnings(run)
+	}
 	if run.Progress != "" {
 		line += "; " + run.Progress
 	}
 	return line
+}
+
+// warnings says how many rows have an unknown value in which field.
+func warnings(run store.Run) string {
+	var counts []string
+	for _, field := range slices.Sorted(maps.Keys(run.Warnings)) {
+		counts = append(counts, group(run.Warnings[field])+" with an unknown "+field)
+	}
+	return strings.Join(counts, ", ")
 }
 
 // group writes a number with its thousands apart.

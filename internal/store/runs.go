@@ -69,6 +69,9 @@ type Run struct {
 	StartedAt  time.Time         `json:"started_at"`
 	FinishedAt *time.Time        `json:"finished_at"`
 	Counts
+	// Warnings counts rows that passed though a value of theirs is worth a warning, by entity and field, such
+	// as purchases.customer_id.
+	Warnings map[string]int64 `json:"warnings" doc:"Rows that passed with a warning, by entity and field, such as purchases.customer_id: the customer is unknown."`
 	// Attempts is how often the message that was delivered most often was delivered.
 	Attempts int64  `json:"attempts"`
 	Error    string `json:"error"`
@@ -79,13 +82,14 @@ type Run struct {
 }
 
 const runColumns = `id::text, name, parameters, status, started_at, finished_at, rows_in, rows_out, rows_refused,
-	rows_skipped, objects, objects_refused, objects_unchanged, bytes, attempts, error, progress, cancel_requested_at IS NOT NULL`
+	rows_skipped, objects, objects_refused, objects_unchanged, bytes, warnings, attempts, error, progress,
+	cancel_requested_at IS NOT NULL`
 
 func scanRun(row pgx.Row) (Run, error) {
 	var r Run
 	err := row.Scan(&r.ID, &r.Name, &r.Parameters, &r.Status, &r.StartedAt, &r.FinishedAt, &r.RowsIn, &r.RowsOut,
-		&r.RowsRefused, &r.RowsSkipped, &r.Objects, &r.ObjectsRefused, &r.ObjectsUnchanged, &r.Bytes, &r.Attempts, &r.Error,
-		&r.Progress, &r.CancelRequested)
+		&r.RowsRefused, &r.RowsSkipped, &r.Objects, &r.ObjectsRefused, &r.ObjectsUnchanged, &r.Bytes, &r.Warnings, &r.Attempts,
+		&r.Error, &r.Progress, &r.CancelRequested)
 	r.StartedAt = r.StartedAt.UTC() // I6
 	if r.FinishedAt != nil {
 		*r.FinishedAt = r.FinishedAt.UTC()
@@ -165,6 +169,15 @@ const addCounts = `
 func (c Counts) arguments(run string) []any {
 	return []any{run, c.RowsIn, c.RowsOut, c.RowsRefused, c.RowsSkipped, c.Objects, c.ObjectsRefused, c.ObjectsUnchanged, c.Bytes}
 }
+
+// addWarnings adds an object of counts to another, name by name.
+const addWarnings = `
+	UPDATE batch_runs SET warnings = (
+		SELECT jsonb_object_agg(key, n) FROM (
+			SELECT key, sum(value::bigint) AS n
+			FROM (SELECT * FROM jsonb_each_text(warnings) UNION ALL SELECT * FROM jsonb_each_text($2)) AS counted
+			GROUP BY key) AS sums)
+	WHERE id = $1`
 
 // AddToRun adds to the counts of a run.
 func (s *Store) AddToRun(ctx context.Context, id string, c Counts) error {

@@ -42,6 +42,8 @@ type Range struct{ First, Last int64 }
 type StagedObject struct {
 	Object
 	Counts
+	// Warnings counts rows that passed though a value of theirs is worth a warning, by field.
+	Warnings map[string]int64
 	// RunID is the batch run it belongs to, empty where there is none.
 	RunID string
 	// Range is what is now in STAGE or in quarantine besides what was there before; nil for nothing.
@@ -168,6 +170,13 @@ func (l *StageLock) Commit(ctx context.Context, o StagedObject) error {
 	if o.RunID != "" {
 		run = &o.RunID
 		batch.Queue(addCounts, o.arguments(o.RunID)...)
+		if len(o.Warnings) > 0 {
+			warnings := make(map[string]int64, len(o.Warnings))
+			for field, n := range o.Warnings {
+				warnings[l.slice.Entity+"."+field] = n
+			}
+			batch.Queue(addWarnings, o.RunID, warnings)
+		}
 	}
 	if o.Range != nil {
 		batch.Queue(`INSERT INTO stage_ranges (entity, topic, partition, day, first_offset, last_offset)

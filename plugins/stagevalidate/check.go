@@ -13,6 +13,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/money"
 	"github.com/shop-connect/shop-connect/internal/parquetfile"
+	"github.com/shop-connect/shop-connect/internal/references"
 )
 
 // What is known of a row. A row without marks is a good one.
@@ -59,6 +60,10 @@ type checker struct {
 	file    *file
 	now     time.Time
 	scratch []int64
+	// directory has the keys that values may refer to; nil asks nothing of them.
+	directory *references.Directory
+	// references are by the index of their field.
+	references map[int]*reference
 	// sent is when each row of the group was sent, for contracts that limit how far ahead a time may be.
 	sent []int64
 }
@@ -131,12 +136,16 @@ func (c *checker) checkField(g *rowGroup, i int) error {
 		}
 		return nil
 	}
+	refer, err := c.referTo(c.file.source.ctx, i)
+	if err != nil {
+		return err
+	}
 	var low, high int64
 	var verdicts dictionaryVerdicts
 	if field.Type != contract.String {
 		low, high = limits(field)
 	}
-	return c.file.eachPage(g.number, i, func(page parquet.Page, first int) error {
+	err = c.file.eachPage(g.number, i, func(page parquet.Page, first int) error {
 		rows := rowsIn(page, first)
 		if (field.Required || key) && rows.nulls {
 			for n, level := range page.DefinitionLevels() {
@@ -148,12 +157,16 @@ func (c *checker) checkField(g *rowGroup, i int) error {
 		switch field.Type {
 		case contract.Bool:
 		case contract.String:
-			c.checkTexts(g, field, key, page, &rows, &verdicts)
+			c.checkTexts(g, field, key, page, &rows, refer, &verdicts)
 		default:
-			c.checkIntegers(g, field, key, page, &rows, low, high)
+			c.checkIntegers(g, field, key, page, &rows, refer, low, high)
 		}
 		return nil
 	})
+	if err != nil || refer == nil {
+		return err
+	}
+	return refer.decide(c.file.source.ctx, g)
 }
 
 func (c *checker) absent(g *rowGroup, field *contract.Field, key bool, row int) {
@@ -165,7 +178,7 @@ func (c *checker) absent(g *rowGroup, field *contract.Field, key bool, row int) 
 	}
 }
 
-func (c *checker) checkIntegers(g *rowGroup, field *contract.Field, key bool, page parquet.Page, rows *rowsOf, low, high int64) {
+func (c *checker) checkIntegers(g *rowGroup, field *contract.Field, key bool, page parquet.Page, rows *rowsOf, refer *reference, low, high int64) {
 	values := integers(page, c.scratch[:0])
 	if page.Dictionary() != nil {
 		c.scratch = values
@@ -183,6 +196,16 @@ func (c *checker) checkIntegers(g *rowGroup, field *contract.Field, key bool, pa
 			g.refuse(row, outOfLimits(field, v))
 		}
 	}
+	if refer == nil {
+		return
+	}
+	refer.keys.EachUnknown(values, func(n int) {
+		row, v := rows.row(n), values[n]
+		// what is no valid value need not be known
+		if v >= low && v <= high && (key || g.marks[row]&markDeleted == 0) {
+			refer.numbers.add(row, v)
+		}
+	})
 }
 
 // limits narrows what a contract allows to what the type can hold: RAW cannot go past it, but files of
@@ -232,41 +255,64 @@ func outOfLimits(field *contract.Field, v int64) contract.Reason {
 
 // dictionaryVerdicts remembers which values of a dictionary are refused: a dictionary serves many pages.
 type dictionaryVerdicts struct {
-	of      parquet.Dictionary
-	reasons [][]contract.Reason
-	any     bool
+	of     parquet.Dictionary
+	values []textVerdict
+	any    bool
 }
 
-func (c *checker) checkTexts(g *rowGroup, field *contract.Field, key bool, page parquet.Page, rows *rowsOf, verdicts *dictionaryVerdicts) {
+// textVerdict is what is wrong with a text: reasons to refuse it, or that it refers to nothing.
+type textVerdict struct {
+	reasons []contract.Reason
+	unknown bool
+	text    string // where it is unknown
+}
+
+func (v *textVerdict) wrong() bool { return v.unknown || v.reasons != nil }
+
+func judgeText(field *contract.Field, refer *reference, v []byte) (verdict textVerdict) {
+	verdict.reasons = checkText(field, v)
+	// what is no valid value need not be known
+	if verdict.reasons == nil && refer != nil && !refer.keys.HasText(v) {
+		verdict.unknown, verdict.text = true, string(v)
+	}
+	return verdict
+}
+
+func (c *checker) checkTexts(g *rowGroup, field *contract.Field, key bool, page parquet.Page, rows *rowsOf, refer *reference, verdicts *dictionaryVerdicts) {
 	values := textsOf(page)
-	judge := func(i int, reasons []contract.Reason) {
-		if row := rows.row(i); key || g.marks[row]&markDeleted == 0 {
-			g.refuse(row, reasons...)
+	execute := func(i int, verdict *textVerdict) {
+		row := rows.row(i)
+		switch {
+		case !key && g.marks[row]&markDeleted != 0:
+		case verdict.unknown:
+			refer.texts.add(row, verdict.text)
+		case verdict.reasons != nil:
+			g.refuse(row, verdict.reasons...)
 		}
 	}
 	if values.dictionary == nil {
 		for i := range values.len() {
-			if reasons := checkText(field, values.at(i)); reasons != nil {
-				judge(i, reasons)
+			if verdict := judgeText(field, refer, values.at(i)); verdict.wrong() {
+				execute(i, &verdict)
 			}
 		}
 		return
 	}
 	if verdicts.of != values.dictionary {
-		*verdicts = dictionaryVerdicts{of: values.dictionary, reasons: make([][]contract.Reason, values.dictionary.Len())}
-		for k := range verdicts.reasons {
-			verdicts.reasons[k] = checkText(field, values.dictionary.Index(int32(k)).ByteArray())
-			verdicts.any = verdicts.any || verdicts.reasons[k] != nil
+		*verdicts = dictionaryVerdicts{of: values.dictionary, values: make([]textVerdict, values.dictionary.Len())}
+		for k := range verdicts.values {
+			verdicts.values[k] = judgeText(field, refer, values.dictionary.Index(int32(k)).ByteArray())
+			verdicts.any = verdicts.any || verdicts.values[k].wrong()
 		}
 	}
 	// the copy of a row group with an index past its dictionary would be unreadable
-	known := uint32(len(verdicts.reasons))
+	known := uint32(len(verdicts.values))
 	for i, index := range values.indexes {
 		if uint32(index) >= known {
 			panic("an index lies past the dictionary")
 		}
-		if verdicts.any && verdicts.reasons[index] != nil {
-			judge(i, verdicts.reasons[index])
+		if verdicts.any && verdicts.values[index].wrong() {
+			execute(i, &verdicts.values[index])
 		}
 	}
 }

@@ -7,12 +7,15 @@ import (
 
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/parquetfile"
+	"github.com/shop-connect/shop-connect/internal/references"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 // examination is what an object holds, and what is to become of it.
 type examination struct {
 	counts store.Counts
+	// warnings counts the rows that pass with an unknown reference, by field.
+	warnings map[string]int64
 	// fresh is the range of offsets that were not in STAGE or quarantine before.
 	fresh *store.Range
 	// partial holds the good rows where they are not all rows; nil means the object as it is.
@@ -35,6 +38,8 @@ type examiner struct {
 	place       place
 	compression parquetfile.Compression
 	now         time.Time
+	// directory has the keys that values may refer to; nil asks nothing of them.
+	directory *references.Directory
 
 	result examination
 	splice *parquetfile.Splice
@@ -44,7 +49,8 @@ type examiner struct {
 // examine checks every row and encodes what cannot be copied. The caller closes what it returns.
 func (x *examiner) examine(known []store.Range) (examination, error) {
 	skip := newSkipper(x.file, x.place, known)
-	check := &checker{file: x.file, now: x.now}
+	check := &checker{file: x.file, now: x.now, directory: x.directory, references: map[int]*reference{}}
+	x.result.warnings = map[string]int64{}
 	firstRow := int64(0)
 	for number, group := range x.file.RowGroups() {
 		g := &rowGroup{
@@ -70,6 +76,7 @@ func (x *examiner) rowGroup(g *rowGroup, skip *skipper, check *checker) error {
 		if err := check.check(g); err != nil {
 			return err
 		}
+		check.warn(g, x.result.warnings)
 	}
 	x.result.counts.RowsIn += int64(g.len())
 	x.result.counts.RowsOut += int64(g.good())

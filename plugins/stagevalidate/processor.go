@@ -15,6 +15,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/shop-connect/shop-connect/internal/references"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -35,6 +36,8 @@ type report struct {
 	RowsSkipped   int64  `json:"rows_skipped"`
 	StageKey      string `json:"stage_key,omitempty"`
 	QuarantineKey string `json:"quarantine_key,omitempty"`
+	// Warnings counts, by field, the rows that went to STAGE with a reference to what is unknown.
+	Warnings map[string]int64 `json:"warnings,omitempty"`
 	// Fault says why the object as a whole is refused.
 	Fault string `json:"fault,omitempty"`
 	// Unchanged says that the object was staged before, in this state, or is gone.
@@ -48,6 +51,8 @@ type processor struct {
 	mu     sync.Mutex
 	store  *store.Store
 	client *minio.Client
+	// directory knows what rows may refer to.
+	directory *references.Directory
 }
 
 var _ service.BatchProcessor = (*processor)(nil)
@@ -68,7 +73,7 @@ func (p *processor) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.store = opened
+		p.store, p.directory = opened, references.NewDirectory(opened)
 	}
 	return nil
 }
@@ -141,7 +146,7 @@ func (p *processor) Close(context.Context) error {
 }
 
 func (p *processor) objectOf(msg *service.Message) (object, error) {
-	var o object
+	o := object{seen: time.Now()}
 	var faults []error
 	text := func(name string) string {
 		v, found := msg.MetaGet(name)

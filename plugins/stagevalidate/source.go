@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -36,6 +37,8 @@ var (
 type object struct {
 	bucket, key, etag string
 	size              int64
+	// seen is a moment at which its rows were there.
+	seen time.Time
 	// listed is the ETag that it was named by, where it has been overwritten since.
 	listed string
 	layout *parquetfile.Layout

@@ -19,6 +19,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/objectstore"
 	"github.com/shop-connect/shop-connect/internal/parquetfile"
+	"github.com/shop-connect/shop-connect/internal/references"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -37,7 +38,7 @@ func Spec() *service.ConfigSpec {
 	return service.NewConfigSpec().
 		Categories("Integration").
 		Summary("Checks RAW Parquet objects against their contract and takes them into STAGE.").
-		Description(`A message names an object by the metadata `+"`s3_bucket`, `s3_key`, `s3_etag` and `s3_size`"+`, as the inputs `+"`raw_pending` and `s3_parquet`"+` set them, and becomes a JSON report: `+"`key`, `rows_in`, `rows_out`, `rows_refused`, `rows_skipped`, `stage_key`, `quarantine_key`, `fault`"+`. Objects may come in any order, repeatedly, and to several workers at once.
+		Description(`A message names an object by the metadata `+"`s3_bucket`, `s3_key`, `s3_etag` and `s3_size`"+`, as the inputs `+"`raw_pending` and `s3_parquet`"+` set them, and becomes a JSON report: `+"`key`, `rows_in`, `rows_out`, `rows_refused`, `rows_skipped`, `stage_key`, `quarantine_key`, `fault`, `warnings`"+`. Objects may come in any order, repeatedly, and to several workers at once.
 
 Refused rows go to `+"`<entity>/layer=stage/date=<today>/`"+` of the quarantine bucket, with all their reasons and their bytes. An object that is not a Parquet file of the contract goes to `+"`<entity>/layer=stage/objects/`"+` as it is. Neither is an error; trouble with the store or the database is one, on the message, so that it can be delivered again.`).
 		Fields(service.NewStringField(fieldContract).Description("Path of the contract that rows are held against, or of a folder of contracts: an object's rows are then held against that of the entity its key begins with.").
@@ -109,6 +110,9 @@ func loadLayouts(path string) (map[string]*parquetfile.Layout, error) {
 	}
 	layouts := make(map[string]*parquetfile.Layout, len(contracts))
 	for entity, rules := range contracts {
+		if err := references.Check(rules); err != nil {
+			return nil, err
+		}
 		layout, err := parquetfile.NewLayout(rules)
 		if err != nil {
 			return nil, err

@@ -47,6 +47,7 @@ func (p *processor) stage(ctx context.Context, o object, run string) (report, er
 		if !there {
 			return p.gone(ctx, o, run)
 		}
+		o.seen = time.Now()
 		o.etag, o.size = now.ETag, now.Size
 	}
 }
@@ -138,7 +139,7 @@ func (p *processor) stageRows(ctx context.Context, o object, run string) (report
 			return report{}, err
 		}
 	}
-	x := &examiner{file: f, place: place, compression: p.cfg.compression, now: p.now()}
+	x := &examiner{file: f, place: place, compression: p.cfg.compression, now: p.now(), directory: p.directory}
 	found, err := x.examine(staged)
 	defer found.close()
 	if err != nil {
@@ -167,7 +168,7 @@ func (p *processor) plan(o object, from place, found examination) plan {
 		name = from.topic + "-" + strconv.Itoa(int(from.partition)) + "-" + strconv.FormatInt(found.fresh.First, 10) + ".parquet"
 		flat = name
 	}
-	pl := plan{entry: store.StagedObject{Counts: found.counts, Range: found.fresh}}
+	pl := plan{entry: store.StagedObject{Counts: found.counts, Warnings: found.warnings, Range: found.fresh}}
 	pl.entry.Bytes = o.size
 	pl.entry.Replaces = from.topic == ""
 	target := store.Target{Bucket: p.cfg.bucket, Key: path.Join(entity, path.Dir(rest), name)}
@@ -251,7 +252,7 @@ func (p *processor) write(ctx context.Context, lock *store.StageLock, o object, 
 	c := pl.entry.Counts
 	return report{
 		Key: o.key, RowsIn: c.RowsIn, RowsOut: c.RowsOut, RowsRefused: c.RowsRefused, RowsSkipped: c.RowsSkipped,
-		StageKey: pl.stage.Key, QuarantineKey: pl.quarantine.Key, Fault: pl.entry.Fault,
+		StageKey: pl.stage.Key, QuarantineKey: pl.quarantine.Key, Fault: pl.entry.Fault, Warnings: pl.entry.Warnings,
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strconv"
 	"time"
@@ -11,17 +12,20 @@ import (
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
+	"github.com/shop-connect/shop-connect/internal/references"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
 
-// judge holds repaired rows against the contract, as every sink will.
+// judge holds repaired rows against the contract, as every sink and STAGE will.
 type judge struct {
+	store    *store.Store
 	contract *contract.Contract
 	decoder  *columns.Decoder
 	mapping  *Mapping
 }
 
-func newJudge(c *contract.Contract, mapping *Mapping, shop *time.Location) *judge {
-	return &judge{contract: c, decoder: columns.NewDecoder(c, columns.Valid, shop), mapping: mapping}
+func newJudge(s *store.Store, c *contract.Contract, mapping *Mapping, shop *time.Location) *judge {
+	return &judge{store: s, contract: c, decoder: columns.NewDecoder(c, columns.Valid, shop), mapping: mapping}
 }
 
 // verdict is what becomes of a row: it is good, it is still refused, or, with neither, it is left alone.
@@ -29,21 +33,28 @@ type verdict struct {
 	good       bool
 	value, key []byte
 	reasons    []contract.Reason
+	// refers holds what a good row refers to, by the index of each field that must not refer to nothing.
+	refers map[int]string
 }
 
-// begin prepares for some rows: rules such as how far ahead a time may be are measured from now, as in the
-// record that is sent.
-func (j *judge) begin(now time.Time) {
-	if j != nil {
-		j.decoder.SetNow(now)
-	}
-}
-
-// try returns what becomes of a row. Without a contract, which discarding does not need, any row is good.
-func (j *judge) try(item *catalog.Item) verdict {
+// all returns what becomes of some rows. Without a contract, which discarding does not need, any row is good.
+func (j *judge) all(ctx context.Context, items []catalog.Item) ([]verdict, error) {
+	verdicts := make([]verdict, len(items))
 	if j == nil {
-		return verdict{good: true}
+		for i := range verdicts {
+			verdicts[i].good = true
+		}
+		return verdicts, nil
 	}
+	// rules such as how far ahead a time may be are measured from now, as in the record that is sent
+	j.decoder.SetNow(time.Now())
+	for i := range items {
+		verdicts[i] = j.try(&items[i])
+	}
+	return verdicts, j.refuseUnknown(ctx, verdicts)
+}
+
+func (j *judge) try(item *catalog.Item) verdict {
 	value, keep, fault := j.mapping.repair(item)
 	if fault != nil {
 		return verdict{reasons: []contract.Reason{*fault}}
@@ -58,7 +69,57 @@ func (j *judge) try(item *catalog.Item) verdict {
 	if len(reasons) > 0 {
 		return verdict{reasons: slices.Clone(reasons)}
 	}
-	return verdict{good: true, value: value, key: j.key()}
+	return verdict{good: true, value: value, key: j.key(), refers: j.refers()}
+}
+
+// refers returns what the row last decoded refers to, where its contract refuses unknown references.
+func (j *judge) refers() map[int]string {
+	if j.decoder.Deleted() {
+		return nil
+	}
+	var refers map[int]string
+	for i := range j.contract.Fields {
+		field := &j.contract.Fields[i]
+		if field.References == "" || !field.RefuseUnknown || !j.decoder.Has(i) {
+			continue
+		}
+		if refers == nil {
+			refers = map[int]string{}
+		}
+		if field.Type == contract.String {
+			refers[i] = string(j.decoder.Text(i))
+		} else {
+			refers[i] = field.Format(j.decoder.Int(i))
+		}
+	}
+	return refers
+}
+
+// refuseUnknown turns good rows that refer to nothing into refused ones, as STAGE would.
+func (j *judge) refuseUnknown(ctx context.Context, verdicts []verdict) error {
+	for i := range j.contract.Fields {
+		field, values := &j.contract.Fields[i], map[string]struct{}{}
+		for _, v := range verdicts {
+			if value, ok := v.refers[i]; ok {
+				values[value] = struct{}{}
+			}
+		}
+		if len(values) == 0 {
+			continue
+		}
+		unknown, err := references.Unknown(ctx, j.store, field, values)
+		if err != nil {
+			return err
+		}
+		for n := range verdicts {
+			v := &verdicts[n]
+			value, ok := v.refers[i]
+			if _, is := unknown[value]; ok && is {
+				v.good, v.reasons = false, append(v.reasons, field.UnknownReference(value))
+			}
+		}
+	}
+	return nil
 }
 
 func (j *judge) key() []byte {

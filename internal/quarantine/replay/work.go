@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -13,6 +12,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/progress"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
+	"github.com/shop-connect/shop-connect/internal/references"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -51,7 +51,10 @@ func (w *work) all(ctx context.Context) error {
 		if rules == nil {
 			return fmt.Errorf("there is no contract of %q, which its rows could be held against", w.request.Entity)
 		}
-		w.judge = newJudge(rules, w.request.Mapping, w.Timezone)
+		if err := references.Check(rules); err != nil {
+			return err
+		}
+		w.judge = newJudge(w.Store, rules, w.request.Mapping, w.Timezone)
 	}
 	if err := w.Catalog.Refresh(ctx, w.request.Entity); err != nil {
 		return err
@@ -167,13 +170,16 @@ func (w *work) batch(ctx context.Context, entity string, items []catalog.Item, c
 	counts := store.Counts{RowsIn: copies, RowsSkipped: copies}
 	decided, records := store.Places{}, []*kgo.Record(nil)
 	var inHand []sending
-	w.judge.begin(time.Now())
+	verdicts, err := w.judge.all(ctx, items)
+	if err != nil {
+		return err
+	}
 	for i := range items {
 		item := &items[i]
 		if w.sent.Has(item.Space, item.Number) || decided.Has(item.Space, item.Number) {
 			continue // a copy within this batch, or of a dry run; the first one counts
 		}
-		v := w.judge.try(item)
+		v := verdicts[i]
 		repeated := counted.Has(item.Space, item.Number)
 		counted.Add(item.Space, item.Number)
 		if !repeated {
