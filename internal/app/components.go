@@ -24,6 +24,7 @@ import (
 	_ "github.com/shop-connect/shop-connect/plugins/icebergsink"
 	_ "github.com/shop-connect/shop-connect/plugins/jwthttp"
 	_ "github.com/shop-connect/shop-connect/plugins/kafkarows"
+	_ "github.com/shop-connect/shop-connect/plugins/lakeupkeep"
 	_ "github.com/shop-connect/shop-connect/plugins/otlptracer"
 	_ "github.com/shop-connect/shop-connect/plugins/outbox"
 	_ "github.com/shop-connect/shop-connect/plugins/postgresexport"
