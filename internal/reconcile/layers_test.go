@@ -19,6 +19,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/load"
 	"github.com/shop-connect/shop-connect/internal/provision"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/testservers"
 )
 
@@ -36,6 +37,15 @@ func records(topic string, partition int32, from, to int64) []record {
 	var out []record
 	for offset := from; offset < to; offset++ {
 		out = append(out, record{Value: bytes.Repeat([]byte{byte(offset)}, 50), Topic: &topic, Partition: &partition, Offset: &offset})
+	}
+	return out
+}
+
+// refusals are rows that a sink refused, as the records of purchases.rejected from an offset on.
+func refusals(carried, from, to int64) []quarantine.Row {
+	var out []quarantine.Row
+	for offset := from; offset < to; offset++ {
+		out = append(out, quarantine.Row{Source: fmt.Sprintf("purchases-0-%d", offset), Topic: "purchases.rejected", Offset: carried + offset - from})
 	}
 	return out
 }
@@ -94,6 +104,10 @@ func TestCounterCountsEveryLayerOnRealServers(t *testing.T) {
 	put(t, store, bucketQuarantine, "purchases/layer=stage/date=2026-01-01/a.parquet", records("purchases", 0, 99, 100))
 	put(t, store, bucketQuarantine, "purchases/layer=api/date=2026-01-01/a.parquet", records("purchases.rejected", 2, 10, 14))
 	put(t, store, bucketQuarantine, "purchases/layer=api/date=2026-01-01/b.parquet", []record{{}, {}})
+	// a sink that was killed refused records 10 to 14 twice, and the stream behind it wrote 12 to 14 twice
+	put(t, store, bucketQuarantine, "purchases/layer=raw/date=2026-01-01/a.parquet", refusals(0, 10, 15))
+	put(t, store, bucketQuarantine, "purchases/layer=raw/date=2026-01-01/b.parquet", refusals(2, 12, 15))
+	put(t, store, bucketQuarantine, "purchases/layer=raw/date=2026-01-02/c.parquet", refusals(5, 10, 15))
 	facts := newFacts(t, vars)
 	facts.append(t, []string{"a", "b", "b"}, []int64{1, 2, 3}, []int64{10_000, 25_001, 1})
 
@@ -107,7 +121,7 @@ func TestCounterCountsEveryLayerOnRealServers(t *testing.T) {
 	if want := (Records{Rows: 99, Distinct: 99}); got.Stage != want {
 		t.Errorf("STAGE is %+v, it should be %+v", got.Stage, want)
 	}
-	if got.Quarantined["api"] != 6 || got.Quarantined["stage"] != 1 {
+	if got.Quarantined["api"] != 6 || got.Quarantined["stage"] != 1 || got.Quarantined["raw"] != 5 {
 		t.Errorf("quarantine is %v", got.Quarantined)
 	}
 	if want := (Sales{Rows: 2, IDs: 2, Items: 12, Revenue: amount(t, "99999999999999.9999").Add(amount(t, "11.0011"))}); got.ClickHouse != want {

@@ -66,8 +66,8 @@ func (c *objectCounter) records(ctx context.Context, bucket string) (Records, er
 	return r, nil
 }
 
-// quarantined counts refused rows by layer. A row that was delivered twice counts once where its
-// place in Kafka is known.
+// quarantined counts refused rows by layer. A row that a layer refused twice counts once where its place is
+// known.
 func (c *objectCounter) quarantined(ctx context.Context) (map[string]int64, error) {
 	keys, err := c.read(ctx, bucketQuarantine)
 	if err != nil {
@@ -82,7 +82,6 @@ func (c *objectCounter) quarantined(ctx context.Context) (map[string]int64, erro
 		if distinct[layer] == nil {
 			distinct[layer] = newPlaceSet()
 		}
-		counts[layer] += c.known[key].unplaced
 		distinct[layer].add(c.known[key].places)
 	}
 	for layer, set := range distinct {
@@ -141,6 +140,9 @@ func (c *objectCounter) readObject(ctx context.Context, key objectKey, size int6
 			return object{}, err
 		}
 		reader = bytes.NewReader(whole)
+	}
+	if key.bucket == bucketQuarantine {
+		return countRefused(reader, size, key.key)
 	}
 	return countParquet(reader, size)
 }

@@ -104,7 +104,7 @@ func (s *Store) QuarantineCounts(ctx context.Context, f QuarantineFilter) ([]Qua
 		SELECT o.entity, o.layer, o.day, g.reason, sum(g.rows)::bigint, sum(g.rows - g.replayed - g.discarded)::bigint AS open,
 			sum(g.replayed)::bigint, sum(g.discarded)::bigint
 		FROM quarantine_objects o JOIN quarantine_groups g ON g.object_id = o.id
-		WHERE `+quarantineWhere+` AND ($4 = '' OR strpos(lower(g.reason), lower($4)) > 0)
+		WHERE `+quarantineWhere+` AND g.reason <> '`+copiedRows+`' AND ($4 = '' OR strpos(lower(g.reason), lower($4)) > 0)
 		GROUP BY o.entity, o.layer, o.day, g.reason
 		HAVING NOT $5 OR sum(g.rows - g.replayed - g.discarded) > 0
 		ORDER BY o.entity, o.layer, o.day, open DESC, g.reason`, f.arguments()...)
@@ -128,7 +128,7 @@ func (s *Store) QuarantineObjects(ctx context.Context, f QuarantineFilter) ([]Qu
 		SELECT o.id, o.entity, o.key, o.etag, o.modified_at, o.bytes, o.layer, o.day, o.fault, o.fate,
 			coalesce(sum(g.rows), 0)::bigint, coalesce(sum(g.rows - g.replayed - g.discarded), 0)::bigint AS pending
 		FROM quarantine_objects o LEFT JOIN quarantine_groups g
-			ON g.object_id = o.id AND ($4 = '' OR g.reason = '`+OtherReasons+`' OR strpos(lower(g.reason), lower($4)) > 0)
+			ON g.object_id = o.id AND g.reason <> '`+copiedRows+`' AND ($4 = '' OR g.reason = '`+OtherReasons+`' OR strpos(lower(g.reason), lower($4)) > 0)
 		WHERE `+quarantineWhere+`
 		GROUP BY o.id
 		HAVING CASE WHEN o.fault <> '' THEN ($4 = '' OR strpos(lower(o.fault), lower($4)) > 0) AND (NOT $5 OR o.fate = '')
@@ -199,9 +199,21 @@ func (s *Store) RegisterQuarantine(ctx context.Context, o QuarantineObject, reas
 		if err != nil {
 			return err
 		}
+		own, copies, err := apart(ctx, tx, id, o, reasons)
+		if err != nil {
+			return err
+		}
 		batch := &pgx.Batch{}
 		batch.Queue(`DELETE FROM quarantine_groups WHERE object_id = $1`, id)
-		for reason, places := range reasons {
+		for space, numbers := range copies {
+			text, err := numbers.ToBytes()
+			if err != nil {
+				return err
+			}
+			batch.Queue(`INSERT INTO quarantine_groups (object_id, reason, space, first, last, numbers, rows, replayed, discarded)
+				VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0)`, id, copiedRows, space, int64(numbers.Minimum()), int64(numbers.Maximum()), text)
+		}
+		for reason, places := range own {
 			for space, numbers := range places {
 				fates, err := fatesOf(ctx, tx, o.Entity, space, numbers.Minimum(), numbers.Maximum())
 				if err != nil {
@@ -224,9 +236,21 @@ func (s *Store) RegisterQuarantine(ctx context.Context, o QuarantineObject, reas
 	return nil
 }
 
-// ForgetQuarantine takes objects out that are no longer in the bucket. What became of their rows stays.
+// ForgetQuarantine takes objects out that are no longer in the bucket. What became of their rows stays, and
+// objects that hold copies of them are to be registered again.
 func (s *Store) ForgetQuarantine(ctx context.Context, ids []int64) error {
-	if _, err := s.pool.Exec(ctx, `DELETE FROM quarantine_objects WHERE id = ANY($1)`, ids); err != nil {
+	batch := &pgx.Batch{}
+	// as inQuarantine: who registers a copy at the same time would leave it to what is forgotten here
+	batch.Queue(`SELECT pg_advisory_xact_lock($1, hashtext(entity))
+		FROM (SELECT DISTINCT entity FROM quarantine_objects WHERE id = ANY($2) ORDER BY entity) AS gone`, int32(lockQuarantine), ids)
+	batch.Queue(`
+		UPDATE quarantine_objects SET etag = '' WHERE id IN (
+			SELECT c.object_id FROM quarantine_groups gone
+			JOIN quarantine_groups c ON c.reason = '`+copiedRows+`' AND c.space = gone.space AND c.last >= gone.first AND c.first <= gone.last
+			WHERE gone.object_id = ANY($1))`, ids)
+	batch.Queue(`DELETE FROM quarantine_objects WHERE id = ANY($1)`, ids)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() })
+	if err != nil {
 		return fmt.Errorf("forgetting objects of the quarantine: %w", err)
 	}
 	return nil

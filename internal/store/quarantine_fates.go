@@ -126,7 +126,7 @@ func enterFates(ctx context.Context, tx pgx.Tx, run, entity, space string, fate 
 func recount(ctx context.Context, tx pgx.Tx, entity, space string, fate Fate, numbers *roaring64.Bitmap) error {
 	rows, err := tx.Query(ctx, `
 		SELECT g.object_id, g.reason, g.numbers FROM quarantine_groups g JOIN quarantine_objects o ON o.id = g.object_id
-		WHERE o.entity = $1 AND g.space = $2 AND g.last >= $3 AND g.first <= $4`,
+		WHERE o.entity = $1 AND g.reason <> '`+copiedRows+`' AND g.space = $2 AND g.last >= $3 AND g.first <= $4`,
 		entity, space, int64(numbers.Minimum()), int64(numbers.Maximum()))
 	if err != nil {
 		return err

@@ -50,8 +50,24 @@ type Catalog struct {
 
 func (c *Catalog) url(key string) string { return "s3://" + c.Bucket + "/" + key }
 
+// passes bounds how often a refresh looks at the bucket again because objects that are gone, or have lost
+// rows, leave copies of their rows to other objects.
+const passes = 3
+
 // Refresh registers what is new in the bucket, of one entity or of all, and forgets what is gone.
 func (c *Catalog) Refresh(ctx context.Context, entity string) error {
+	for range passes {
+		if err := c.pass(ctx, entity); err != nil {
+			return err
+		}
+		if stale, err := c.Store.QuarantineStale(ctx); err != nil || !stale {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Catalog) pass(ctx context.Context, entity string) error {
 	known, err := c.Store.KnownQuarantine(ctx, entity)
 	if err != nil {
 		return err

@@ -93,6 +93,35 @@ func TestCountsFollowTheBucketWhoeverWritesToIt(t *testing.T) {
 	want("removed, as by retention", 0)
 }
 
+func TestI3ARowThatAKilledStreamWroteTwiceCountsOnce(t *testing.T) {
+	for _, layer := range []string{"raw", "clickhouse", "iceberg", "api"} {
+		t.Run(layer, func(t *testing.T) {
+			c := newCatalog(t)
+			folder := "purchases/layer=" + layer + "/date=2026-01-02/"
+			want := func(what string, rows int64) {
+				t.Helper()
+				if got := counts(t, c); got["purchases "+layer+" 2026-01-02 quantity range"] != rows || len(got) > 1 {
+					t.Errorf("%s: %v, want %d", what, got, rows)
+				}
+			}
+			put(t, c, folder+"0.parquet", object(t, 0, 10))
+			want("an object", 10)
+			put(t, c, folder+"5.parquet", object(t, 5, 15))
+			want("its batch again, with other bounds", 20)
+			put(t, c, folder+"0.parquet", object(t, 0, 3))
+			want("and overwritten by a shorter one", 18)
+			put(t, c, folder+"5.parquet", object(t, 5, 20))
+			want("and the other one by a longer one", 23)
+			put(t, c, folder+"20.parquet", object(t, 20, 5))
+			want("once more", 23)
+			if err := c.Objects.RemoveObject(t.Context(), c.Bucket, folder+"5.parquet", minio.RemoveObjectOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			want("what counted is removed, its copies stay", 8)
+		})
+	}
+}
+
 // A file from before replays were kept in it, or by somebody else, may lack columns.
 func TestRowsOfAnOlderFileAreRead(t *testing.T) {
 	c := newCatalog(t)

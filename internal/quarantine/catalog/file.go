@@ -37,6 +37,9 @@ type file struct {
 }
 
 func (c *Catalog) open(ctx context.Context, o store.QuarantineObject) (*file, error) {
+	if o.ETag == "" { // it is to be registered again
+		return nil, fmt.Errorf("reading %s: %w", c.url(o.Key), ErrChanged)
+	}
 	var options minio.GetObjectOptions
 	if err := options.SetMatchETag(o.ETag); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", c.url(o.Key), err)
