@@ -135,7 +135,8 @@ func refusal(status int, answer []byte) error {
 	if json.Unmarshal(answer, &lints) == nil && len(lints.Errors) > 0 {
 		return &RefusedError{"its YAML has faults: " + strings.Join(lints.Errors, "; ")}
 	}
-	if status == http.StatusBadRequest {
+	// Connect answers with this status where a component cannot be made of its fields, and so says which
+	if status == http.StatusBadRequest || status == http.StatusBadGateway && bytes.HasPrefix(answer, []byte("Error: failed to init")) {
 		return &RefusedError{"the streams API refuses it: " + string(bytes.TrimSpace(answer))}
 	}
 	if status == http.StatusUnauthorized {
