@@ -20,13 +20,13 @@ func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Mi
 
 // openLoop asks at a rate, whatever the answers take, and times each answer from the moment the question
 // was due: one that had to wait for a slow one before it counts as slow itself.
-func openLoop(rate, times int, ask func(n int) error) (latencies, time.Duration, error) {
+func openLoop(rate float64, times int, ask func(n int) error) (latencies, time.Duration, error) {
 	took := make(latencies, times)
 	failures := make([]error, times)
 	var asked sync.WaitGroup
 	begun := time.Now()
 	for n := range times {
-		due := begun.Add(time.Duration(n) * time.Second / time.Duration(rate))
+		due := begun.Add(time.Duration(float64(n) / rate * float64(time.Second)))
 		time.Sleep(time.Until(due))
 		asked.Go(func() {
 			failures[n] = ask(n)

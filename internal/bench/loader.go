@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,7 +42,7 @@ func (l *loader) saturate(ctx context.Context) (m measurement, all int64, err er
 func (l *loader) closedLoop(ctx context.Context, d time.Duration) (int64, error) {
 	deadline := time.Now().Add(d)
 	var sum atomic.Int64
-	err := l.each(ctx, func(c *connection, _ int) error {
+	err := l.each(ctx, func(c *connection) error {
 		for time.Now().Before(deadline) {
 			if err := c.post(l.body()); err != nil {
 				return err
@@ -55,24 +54,24 @@ func (l *loader) closedLoop(ctx context.Context, d time.Duration) (int64, error)
 	return sum.Load(), err
 }
 
-// steadily sends at a rate whatever the answers take. A latency counts from when its request was due.
-func (l *loader) steadily(ctx context.Context, rate float64) ([]time.Duration, error) {
-	const lead = 100 * time.Millisecond
-	begun := time.Now().Add(lead)
-	total := int(rate * singleFor.Seconds())
-	per := make([][]time.Duration, singleConnections)
-	err := l.each(ctx, func(c *connection, n int) error {
-		for i := n; i < total; i += singleConnections {
-			due := begun.Add(time.Duration(float64(i) / rate * float64(time.Second)))
-			time.Sleep(time.Until(due))
-			if err := c.post(l.body()); err != nil {
-				return err
-			}
-			per[n] = append(per[n], time.Since(due))
+// steadily sends at a rate whatever the answers take, over as many connections as saturate has.
+func (l *loader) steadily(ctx context.Context, rate float64) (latencies, error) {
+	idle := make(chan *connection, singleConnections)
+	for range singleConnections {
+		c, err := l.dial(ctx)
+		if err != nil {
+			return nil, err
 		}
-		return nil
+		defer c.conn.Close()
+		defer context.AfterFunc(ctx, func() { _ = c.conn.Close() })()
+		idle <- c
+	}
+	answers, _, err := openLoop(rate, int(rate*singleFor.Seconds()), func(int) error {
+		c := <-idle
+		defer func() { idle <- c }()
+		return c.post(l.body())
 	})
-	return slices.Concat(per...), err
+	return answers, err
 }
 
 // fire sends so many requests over one connection.
@@ -92,7 +91,7 @@ func (l *loader) fire(ctx context.Context, n int) (int, error) {
 
 func (l *loader) body() []byte { return l.bodies[int(l.next.Add(1))%len(l.bodies)] }
 
-func (l *loader) each(ctx context.Context, work func(c *connection, n int) error) error {
+func (l *loader) each(ctx context.Context, work func(c *connection) error) error {
 	faults := make([]error, singleConnections)
 	var running sync.WaitGroup
 	for n := range singleConnections {
@@ -104,7 +103,7 @@ func (l *loader) each(ctx context.Context, work func(c *connection, n int) error
 			}
 			defer c.conn.Close()
 			defer context.AfterFunc(ctx, func() { _ = c.conn.Close() })()
-			faults[n] = work(c, n)
+			faults[n] = work(c)
 		})
 	}
 	running.Wait()
@@ -174,11 +173,6 @@ func (c *connection) answer() (status int, err error) {
 			}
 		}
 	}
-}
-
-func quantile(of []time.Duration, q float64) (milliseconds float64) {
-	slices.Sort(of)
-	return float64(of[int(q*float64(len(of)-1))].Microseconds()) / 1000
 }
 
 // token logs in as the demo user.
