@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,7 +80,15 @@ func (s *apiBench) prepare(ctx context.Context, b *bench) (err error) {
 			return err
 		}
 	}
-	return b.addPipelines("outbox_kafka", "purchases_clickhouse")
+	if err := b.addPipelines("outbox_kafka", "purchases_clickhouse"); err != nil {
+		return err
+	}
+	if err := b.drained(ctx, "purchases-clickhouse"); err != nil {
+		return err
+	}
+	// what the earlier steps left for the kernel to write would be waited for by the commits of this one
+	syscall.Sync()
+	return nil
 }
 
 func product(n int) string { return fmt.Sprintf("bench-%d", n%soldProducts) }

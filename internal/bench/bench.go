@@ -11,6 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/load"
 	"github.com/shop-connect/shop-connect/internal/upproc"
@@ -94,6 +97,9 @@ func (b *bench) watched(ctx context.Context, step step) (measurement, error) {
 	return result, err
 }
 
+// drainTimeout is far more than any backlog of ours takes.
+const drainTimeout = 3 * time.Minute
+
 // backlogShare of the rows are timed: the last batch of a backlog waits for the period of its policy,
 // which says nothing about a rate.
 const backlogShare = 0.98
@@ -131,6 +137,33 @@ func (b *bench) consume(ctx context.Context, pipelines ...string) (measurement, 
 		case <-ctx.Done():
 			return measurement{}, ctx.Err()
 		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// drained waits until a consumer group has worked off its backlog, which would share the machine with what
+// is measured next.
+func (b *bench) drained(ctx context.Context, group string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers(b)...))
+	if err != nil {
+		return fmt.Errorf("opening Kafka: %w", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	for {
+		lag, err := kadm.NewClient(client).Lag(ctx, group)
+		if err != nil {
+			return fmt.Errorf("reading the lag of %s: %w", group, err)
+		}
+		// the group is not there until the stream has joined it
+		if described := lag[group]; described.Error() == nil && len(described.Lag) > 0 && described.Lag.Total() == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s to work off its backlog: %w", group, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
