@@ -155,8 +155,9 @@ func (i *input) Close(ctx context.Context) error {
 	i.stop()
 	<-i.stopped
 	client.AllowRebalance()
-	// The group's callbacks commit. A broker that is away must not keep the process from ending.
-	ctx, cancel := context.WithTimeout(ctx, saying)
+	// The group's callbacks wait for rows on their way and commit; only then is the leave said, and without it
+	// the next member waits for the session to end. A broker that is away must not keep the process from ending.
+	ctx, cancel := context.WithTimeout(ctx, givingAway+saying)
 	defer cancel()
 	err := client.LeaveGroupContext(ctx)
 	gone := make(chan struct{})
