@@ -153,21 +153,17 @@ func prefixOf(s store.Slice) string {
 func (w *compaction) compactEntity(ctx context.Context, entity string) error {
 	var folders []string
 	small := map[store.Slice]int{}
-	count := func(info minio.ObjectInfo) error {
+	count := func(info minio.ObjectInfo) {
 		if slice, _, ok := w.place(entity, info.Key); ok && w.isSmall(info.Size) {
 			small[slice]++
 		}
-		return nil
 	}
-	err := w.list(ctx, w.bucket, entity+"/", false, func(info minio.ObjectInfo) error {
-		if !strings.HasSuffix(info.Key, "/") {
-			if w.day == "" {
-				return count(info)
-			}
-			return nil
-		}
-		if w.day == "" || strings.HasSuffix(info.Key, "="+w.day+"/") {
+	err := w.list(ctx, w.bucket, minio.ListObjectsOptions{Prefix: entity + "/"}, func(info minio.ObjectInfo) error {
+		switch folder := strings.HasSuffix(info.Key, "/"); {
+		case folder && (w.day == "" || strings.HasSuffix(info.Key, "="+w.day+"/")):
 			folders = append(folders, info.Key)
+		case !folder && w.day == "":
+			count(info)
 		}
 		return nil
 	})
@@ -188,7 +184,11 @@ func (w *compaction) compactEntity(ctx context.Context, entity string) error {
 			return nil
 		}
 		clear(small)
-		if err := w.list(ctx, w.bucket, folders[next], true, count); err != nil {
+		err := w.list(ctx, w.bucket, minio.ListObjectsOptions{Prefix: folders[next], Recursive: true}, func(info minio.ObjectInfo) error {
+			count(info)
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -285,7 +285,7 @@ func (w *compaction) add(ctx context.Context, at **merge, slice store.Slice, o o
 // objectsOf lists a slice in the order of first offsets.
 func (w *compaction) objectsOf(ctx context.Context, slice store.Slice) ([]object, error) {
 	var objects []object
-	err := w.list(ctx, w.bucket, prefixOf(slice), true, func(info minio.ObjectInfo) error {
+	err := w.list(ctx, w.bucket, minio.ListObjectsOptions{Prefix: prefixOf(slice), Recursive: true}, func(info minio.ObjectInfo) error {
 		if at, first, ok := w.place(slice.Entity, info.Key); ok && at == slice {
 			objects = append(objects, object{info.Key, info.ETag, info.Size, info.LastModified, first})
 		}

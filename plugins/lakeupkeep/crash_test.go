@@ -1,7 +1,6 @@
 package lakeupkeep
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
-	"github.com/parquet-go/parquet-go"
 
 	"github.com/shop-connect/shop-connect/internal/store"
 )
@@ -223,15 +221,4 @@ func (l *testLake) look() (seen map[int64]bool, complete bool) {
 		}
 	}
 	return seen, true
-}
-
-func offsetsIn(l *testLake, content []byte) (offsets []int64) {
-	rows, err := parquet.Read[storedRow](bytes.NewReader(content), int64(len(content)))
-	if err != nil {
-		l.Error(err)
-	}
-	for _, row := range rows {
-		offsets = append(offsets, row.Offset)
-	}
-	return offsets
 }

@@ -142,16 +142,20 @@ func (l *lake) tell(ctx context.Context, run, text string) error {
 	return err
 }
 
-// list hands over the objects below a prefix in the order of their keys; folders end in a slash where
-// they are not gone into.
-func (l *lake) list(ctx context.Context, bucket, prefix string, recursive bool, each func(minio.ObjectInfo) error) error {
+// errEnough ends a listing.
+var errEnough = errors.New("the rest is not wanted")
+
+// list hands over objects in the order of their keys; folders end in a slash where they are not gone into.
+func (l *lake) list(ctx context.Context, bucket string, options minio.ListObjectsOptions, each func(minio.ObjectInfo) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for info := range l.client.ListObjectsIter(ctx, bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: recursive}) {
+	for info := range l.client.ListObjectsIter(ctx, bucket, options) {
 		if info.Err != nil {
-			return fmt.Errorf("listing s3://%s/%s: %w", bucket, prefix, l.objects.Explain(info.Err, bucket))
+			return fmt.Errorf("listing s3://%s/%s: %w", bucket, options.Prefix, l.objects.Explain(info.Err, bucket))
 		}
-		if err := each(info); err != nil {
+		if err := each(info); errors.Is(err, errEnough) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -50,14 +52,16 @@ func (r *retentionReport) String() string {
 	for _, n := range r.Ledgers {
 		rows += n
 	}
-	text := verb
+	var text strings.Builder
+	text.WriteString(verb)
 	for _, layer := range []struct {
 		name string
 		removed
 	}{{"RAW", r.Raw}, {"STAGE", r.Stage}, {"quarantine", r.Quarantine}} {
-		text += fmt.Sprintf(" %s objects of %s (%s bytes, %d old ones kept),", progress.Thousands(layer.Objects), layer.name, progress.Thousands(layer.Bytes), layer.Kept)
+		fmt.Fprintf(&text, " %s objects of %s (%s bytes, %d old ones kept),", progress.Thousands(layer.Objects), layer.name, progress.Thousands(layer.Bytes), layer.Kept)
 	}
-	return text + " " + progress.Thousands(rows) + " rows of ledgers"
+	fmt.Fprintf(&text, " %s rows of ledgers", progress.Thousands(rows))
+	return text.String()
 }
 
 // Process removes what is too old.
@@ -194,18 +198,24 @@ func (w *retention) expire(ctx context.Context, expired []store.RawObject) error
 	return err
 }
 
-// present returns the ETags of those objects that are in the bucket.
+// present returns the ETags of those objects that are in the bucket, by listing the parts of folders that
+// they are in.
 func (w *retention) present(ctx context.Context, objects []store.RawObject) (map[string]string, error) {
-	wanted := make(map[string]bool, len(objects))
-	folders := map[string]bool{}
+	folders := map[string][]string{}
 	for _, o := range objects {
-		wanted[o.Key] = true
-		folders[folderOf(o.Key)] = true
+		folder := o.Key[:strings.LastIndexByte(o.Key, '/')+1]
+		folders[folder] = append(folders[folder], o.Key)
 	}
 	there := map[string]string{}
-	for folder := range folders {
-		err := w.list(ctx, w.raw, folder, false, func(info minio.ObjectInfo) error {
-			if wanted[info.Key] {
+	for folder, keys := range folders {
+		slices.Sort(keys) // as the store does, whatever the collation of the database
+		first, last := keys[0], keys[len(keys)-1]
+		options := minio.ListObjectsOptions{Prefix: folder, StartAfter: first[:len(first)-1], Recursive: true}
+		err := w.list(ctx, w.raw, options, func(info minio.ObjectInfo) error {
+			if info.Key > last {
+				return errEnough
+			}
+			if _, wanted := slices.BinarySearch(keys, info.Key); wanted {
 				there[info.Key] = info.ETag
 			}
 			return nil
@@ -232,7 +242,7 @@ func (w *retention) retainStage(ctx context.Context, entity string) error {
 		old = old[:0]
 		return err
 	}
-	err := w.list(ctx, w.stage, entity+"/", true, func(info minio.ObjectInfo) error {
+	err := w.list(ctx, w.stage, minio.ListObjectsOptions{Prefix: entity + "/", Recursive: true}, func(info minio.ObjectInfo) error {
 		expired := info.LastModified.Before(h.Time)
 		if day := dayFolder.FindStringSubmatch(info.Key); day != nil {
 			expired = day[1] < h.Day()
@@ -266,13 +276,4 @@ func (w *retention) clearStage(ctx context.Context, entity string, old []minio.O
 		}
 	}
 	return w.count(ctx, &w.report.Stage, int64(len(keys)), bytes)
-}
-
-func folderOf(key string) string {
-	for i := len(key) - 1; i >= 0; i-- {
-		if key[i] == '/' {
-			return key[:i+1]
-		}
-	}
-	return ""
 }
