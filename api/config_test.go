@@ -43,14 +43,14 @@ func TestRootConfigHasTheSettingsOfProtection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.AccessLog != nil || c.RateLimit.PerSecond != 0 || len(c.AllowedOrigins) > 0 || c.MaxConcurrentRequests != api.DefaultMaxConcurrentRequests {
+	if c.AccessLog != nil || c.RateLimit.PerSecond != 0 || len(c.AllowedOrigins) > 0 || c.MaxConcurrentRequests != api.DefaultMaxConcurrentRequests || c.MaxDatabaseRequests != api.DefaultMaxDatabaseRequests {
 		t.Errorf("by default the config is %+v", c)
 	}
-	c, _, err = parseRoot("api:\n  access_log: true\n  max_concurrent_requests: 7\n  rate_limit: {requests_per_second: 2.5, burst: 5}\n  cors: {allowed_origins: [\"" + shopOrigin + "\"]}" + jwt)
+	c, _, err = parseRoot("api:\n  access_log: true\n  max_concurrent_requests: 7\n  max_database_requests: 9\n  rate_limit: {requests_per_second: 2.5, burst: 5}\n  cors: {allowed_origins: [\"" + shopOrigin + "\"]}" + jwt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (api.RateLimit{PerSecond: 2.5, Burst: 5}); c.AccessLog == nil || c.RateLimit != want || len(c.AllowedOrigins) != 1 || c.MaxConcurrentRequests != 7 {
+	if want := (api.RateLimit{PerSecond: 2.5, Burst: 5}); c.AccessLog == nil || c.RateLimit != want || len(c.AllowedOrigins) != 1 || c.MaxConcurrentRequests != 7 || c.MaxDatabaseRequests != 9 {
 		t.Errorf("config is %+v", c)
 	}
 }

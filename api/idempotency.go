@@ -59,7 +59,17 @@ func (s *Server) answer(w *response, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	key := store.IdempotencyKey{Subject: claims.Subject, Endpoint: r.URL.Path, Key: given[0]}
 	asked := fingerprint(r, body)
-	kept, began, err := s.config.Idempotency.BeginRequest(r.Context(), key, asked)
+	ctx, leave, ok := s.store.enter(r.Context())
+	if !ok {
+		WriteProblem(w, tooMany())
+		return
+	}
+	defer leave()
+	r = r.WithContext(ctx)
+	kept, began, err := s.config.Idempotency.BeginRequest(ctx, key, asked)
+	if s.routes.mounted(s.mux, r) {
+		leave() // a stream needs Kafka
+	}
 	switch {
 	case err != nil:
 		s.log.Error("answering 503", "request_id", RequestID(w), "cause", err)

@@ -127,10 +127,10 @@ func TestLimitsThatCannotBeAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = api.New(api.Config{
-		Verifier: verifier, MaxConcurrentRequests: -1, RateLimit: api.RateLimit{PerSecond: 5},
+		Verifier: verifier, MaxConcurrentRequests: -1, MaxDatabaseRequests: -1, RateLimit: api.RateLimit{PerSecond: 5},
 		AllowedOrigins: []string{"https://shop.example", "shop.example", "https://shop.example/"},
 	})
-	for _, want := range []string{"max_concurrent_requests", "rate_limit.burst", `"shop.example"`} {
+	for _, want := range []string{"max_concurrent_requests", "max_database_requests", "rate_limit.burst", `"shop.example"`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not in: %v", want, err)
 		}

@@ -10,6 +10,7 @@ import (
 const (
 	fieldAccessLog      = "access_log"
 	fieldMaxConcurrent  = "max_concurrent_requests"
+	fieldMaxDatabase    = "max_database_requests"
 	fieldRateLimit      = "rate_limit"
 	fieldPerSecond      = "requests_per_second"
 	fieldBurst          = "burst"
@@ -28,6 +29,9 @@ func protectionFields() []*service.ConfigField {
 		service.NewIntField(fieldMaxConcurrent).
 			Description("How many requests may be in hand at once. Those beyond are answered 503.").
 			Default(DefaultMaxConcurrentRequests).Advanced(),
+		service.NewIntField(fieldMaxDatabase).
+			Description("How many requests PostgreSQL may have at once, at work and waiting, and how many lists of purchases ClickHouse. Those beyond are answered 503 at once, so that those let in are answered in time. Keep it below what PostgreSQL does in 2 seconds.").
+			Default(DefaultMaxDatabaseRequests),
 		service.NewObjectField(fieldRateLimit,
 			service.NewFloatField(fieldPerSecond).
 				Description("Requests a second of one client, over time. 0 is no limit.").Default(0.0),
@@ -51,20 +55,24 @@ func (c *Config) setProtection(conf *service.ParsedConfig) error {
 	if accessLog {
 		c.AccessLog = NewAccessLog(os.Stdout)
 	}
-	var err2, err3, err4, err5, err6 error
+	var err2, err3, err4, err5, err6, err7 error
 	c.MaxConcurrentRequests, err2 = conf.FieldInt(fieldMaxConcurrent)
 	c.RateLimit.PerSecond, err3 = conf.FieldFloat(fieldRateLimit, fieldPerSecond)
 	c.RateLimit.Burst, err4 = conf.FieldInt(fieldRateLimit, fieldBurst)
 	c.AllowedOrigins, err5 = conf.FieldStringList(fieldCORS, fieldAllowedOrigins)
 	c.TrustedProxies, err6 = conf.FieldStringList(fieldTrustedProxies)
-	return errors.Join(err1, err2, err3, err4, err5, err6)
+	c.MaxDatabaseRequests, err7 = conf.FieldInt(fieldMaxDatabase)
+	return errors.Join(err1, err2, err3, err4, err5, err6, err7)
 }
 
 func (c *Config) checkProtection() error {
-	var negative error
+	var negative, tooFew error
 	if c.MaxConcurrentRequests < 0 {
 		negative = errors.New("constructing API: max_concurrent_requests must be above 0")
 	}
+	if c.MaxDatabaseRequests < 0 {
+		tooFew = errors.New("constructing API: max_database_requests must be above 0")
+	}
 	_, proxiesErr := parseProxies(c.TrustedProxies)
-	return errors.Join(negative, c.RateLimit.check(), checkOrigins(c.AllowedOrigins), proxiesErr)
+	return errors.Join(negative, tooFew, c.RateLimit.check(), checkOrigins(c.AllowedOrigins), proxiesErr)
 }

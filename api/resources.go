@@ -29,10 +29,11 @@ type resource struct {
 	contract *contract.Contract
 	path     string // of the list
 	one      string // what a single one is called
+	turns    turns  // at the database that its operations ask
 }
 
 func (s *Server) resource(entity, one string) *resource {
-	return &resource{server: s, shop: s.config.Shop, contract: s.config.Shop.Contracts[entity], path: "/api/v1/" + entity, one: one}
+	return &resource{server: s, shop: s.config.Shop, contract: s.config.Shop.Contracts[entity], path: "/api/v1/" + entity, one: one, turns: s.store}
 }
 
 // operation completes one of a resource's operations with the check of tokens, a bound on its time, and
@@ -67,7 +68,7 @@ func (r *resource) operation(op huma.Operation, scope string, body *huma.Schema,
 // body for any bytes.
 func register[I, O any](r *resource, op huma.Operation, scope string, body *huma.Schema, problems map[string]string, handler func(context.Context, *I) (*O, error)) {
 	op = r.operation(op, scope, body, problems)
-	huma.Register(r.server.huma, op, handler)
+	huma.Register(r.server.huma, op, inTurn(r.turns, handler))
 	if body != nil {
 		op.RequestBody.Content[mimeJSON].Schema = body
 	}

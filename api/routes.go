@@ -66,6 +66,14 @@ func (s *Server) Mount(r Route) (unmount func(), err error) {
 	return func() { mounted.handler.CompareAndSwap(handler, nil) }, nil
 }
 
+// mounted reports whether a request is for a stream.
+func (r *routes) mounted(mux *http.ServeMux, req *http.Request) bool {
+	_, pattern := mux.Handler(req)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byPattern[pattern] != nil
+}
+
 // handle registers a pattern; the mux panics where it is malformed or at odds with another.
 func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	defer func() {

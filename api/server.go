@@ -78,6 +78,9 @@ type Config struct {
 	MaxBodyBytes int64
 	// MaxConcurrentRequests bounds how many requests are in hand; DefaultMaxConcurrentRequests if 0.
 	MaxConcurrentRequests int
+	// MaxDatabaseRequests bounds how many of them PostgreSQL has, and how many ClickHouse;
+	// DefaultMaxDatabaseRequests if 0.
+	MaxDatabaseRequests int
 	// RateLimit is how fast one client may ask.
 	RateLimit RateLimit
 	// Idempotency remembers answers by Idempotency-Key; nil ignores such keys.
@@ -116,6 +119,8 @@ type Server struct {
 	proxies  proxies
 	inFlight atomic.Int64
 
+	store, analytics turns
+
 	detailedHealth detailedHealth
 
 	mu       sync.Mutex
@@ -139,10 +144,12 @@ func New(c Config) (*Server, error) {
 	c.Address = cmp.Or(c.Address, DefaultAddress)
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, DefaultMaxBodyBytes)
 	c.MaxConcurrentRequests = cmp.Or(c.MaxConcurrentRequests, DefaultMaxConcurrentRequests)
+	c.MaxDatabaseRequests = cmp.Or(c.MaxDatabaseRequests, DefaultMaxDatabaseRequests)
 	s := &Server{config: c, log: cmp.Or(c.Logger, slog.Default()), mux: http.NewServeMux()}
 	s.huma = humago.New(s.mux, humaConfig(c.Version))
 	s.observer, s.limits = newObserver(c.AccessLog, c.Metrics), newClientLimits(c.RateLimit)
 	s.tracer = newRequestTracer(c.Tracer)
+	s.store, s.analytics = make(turns, c.MaxDatabaseRequests), make(turns, c.MaxDatabaseRequests)
 	s.proxies, _ = parseProxies(c.TrustedProxies) // checked above
 	s.routes.byPattern = map[string]*route{}
 	s.health.checks = c.Checks
