@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -62,12 +61,6 @@ func (r *rowReader) read(raw []byte) *row {
 	if v.values.Deleted() {
 		v.reasons = nil
 		v.refuse("deleted", contract.RuleType, "must not be set; use DELETE to delete")
-	}
-	for i := range v.contract.Fields {
-		f := &v.contract.Fields[i]
-		if f.Type == contract.String && v.values.Has(i) && bytes.IndexByte(v.values.Text(i), 0) >= 0 {
-			v.refuse(f.Name, contract.RuleType, "must not contain the character U+0000")
-		}
 	}
 	return v
 }

@@ -85,7 +85,7 @@ func valueSchema(field *contract.Field) *huma.Schema {
 	return &huma.Schema{AnyOf: []*huma.Schema{text, integerSchema(-math.MaxInt64, math.MaxInt64)}}
 }
 
-// noNUL is what PostgreSQL can hold.
+// noNUL is what contracts ask of every text.
 const noNUL = `^[^\u0000]*$`
 
 func textSchema(limits contract.Limits) *huma.Schema {

@@ -203,9 +203,7 @@ func (d *Decoder) checkRule(field *contract.Field, c *cell) {
 	switch {
 	case !c.set:
 	case field.Type == contract.String:
-		if field.HasTextRules() {
-			d.reasons = append(d.reasons, field.CheckText(d.source[c.start:c.end])...)
-		}
+		d.reasons = append(d.reasons, field.CheckText(d.source[c.start:c.end])...)
 	default:
 		if low, high, ok := field.Range(d.now); ok && (c.value < low || c.value > high) {
 			d.reasons = append(d.reasons, field.OutOfRange(c.value))

@@ -2,6 +2,7 @@ package columns_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,8 @@ func TestRefusedRowsLeaveNoTraceAndSayEveryReason(t *testing.T) {
 		"year 1":              {`{"product_id":"a","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":1,"purchased_at":"0001-01-01T00:00:00Z"}`, []string{"purchased_at:range"}},
 		"30 February":         {`{"product_id":"a","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":1,"purchased_at":"2020-02-30"}`, []string{"purchased_at:type"}},
 		"invalid UTF-8":       {"{\"product_id\":\"\xff\",\"customer_id\":1,\"seller_id\":1,\"quantity\":1,\"price_at_time\":1,\"purchased_at\":\"2020-01-01\"}", []string{"product_id:type"}},
+		"U+0000 in a text":    {strings.Replace(good, "85123A", `85\u0000123A`, 1), []string{"product_id:type"}},
+		"U+0000 in an id":     {`{"id":"\u0000","deleted":true}`, []string{"id:type"}},
 		"repeated faults":     {`{"quantity":"a","quantity":"b","quantity":"c","deleted":1,"deleted":2,"product_id":"a","customer_id":1,"seller_id":1,"price_at_time":1,"purchased_at":"2020-01-01"}`, []string{"quantity:type", "deleted:type"}},
 		"deletion of nothing": {`{"id":"","deleted":true}`, []string{"id:length"}},
 		"deletion without id": {`{"deleted":true}`, []string{"id:required"}},

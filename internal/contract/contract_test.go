@@ -59,6 +59,18 @@ func TestAMisspeltKeyIsNamed(t *testing.T) {
 	}
 }
 
+func TestI4NoTextMayHoldWhatOneLayerCannotKeep(t *testing.T) {
+	c, err := contract.Parse([]byte("entity: a\nversion: 1\nkey: id\nfields: [{name: id, type: string}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"\x00", "a\x00b", "яя\x00"} {
+		if reasons := c.Fields[0].CheckText([]byte(text)); len(reasons) != 1 || reasons[0].Rule != contract.RuleType || !strings.Contains(reasons[0].Message, "U+0000") {
+			t.Errorf("%q: %v", text, reasons)
+		}
+	}
+}
+
 func TestLengthsAreCountedInCharacters(t *testing.T) {
 	c, err := contract.Parse([]byte("entity: a\nversion: 1\nkey: id\nfields: [{name: id, type: string, min_length: 3, max_length: 4}]\n"))
 	if err != nil {

@@ -47,7 +47,7 @@ func Reference(contracts []*Contract) string {
 
 Generated from ` + "`pipelines/contracts/*.yaml`" + ` by ` + "`make generate`" + `: change them, not this page. Money is a JSON number or
 string with at most four decimals. A time is ISO 8601; without a zone it is a time of ` + "`SHOP_TIMEZONE`" + `. Unknown
-members of a row are kept in RAW with the row's bytes and are part of no column.
+members of a row are kept in RAW with the row's bytes and are part of no column. No text may hold the character U+0000.
 ` + "`{\"<key>\": …, \"deleted\": true}`" + ` is a deletion, valid with its key alone.
 `)
 	for _, c := range contracts {

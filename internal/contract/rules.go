@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -41,9 +42,6 @@ func (f *Field) UnknownReference(value string) Reason {
 	return Reason{f.Name, RuleReference, "must be known among " + f.References + ", is " + Quote([]byte(value))}
 }
 
-// HasTextRules reports whether CheckText can refuse anything.
-func (f *Field) HasTextRules() bool { return f.anyLen || f.pattern != nil || len(f.enum) > 0 }
-
 // Range returns the smallest and largest valid value of a field that is held as int64, at a given
 // moment; ok is false where any value is valid. A whole column is checked by its least and greatest.
 func (f *Field) Range(now time.Time) (low, high int64, ok bool) {
@@ -66,9 +64,14 @@ func (f *Field) OutOfRange(v int64) Reason {
 	return Reason{f.Name, RuleRange, text + ", is " + f.Format(v)}
 }
 
-// CheckText returns the reasons why a string value is refused, none for a valid one.
+// CheckText returns the reasons why a string value is refused, none for a valid one. The character U+0000
+// is valid in no field: ClickHouse and Parquet can hold it, PostgreSQL and most readers of CSV cannot, and a
+// row that one layer has and another loses would break I4.
 func (f *Field) CheckText(v []byte) []Reason {
 	var reasons []Reason
+	if bytes.IndexByte(v, 0) >= 0 {
+		reasons = append(reasons, Reason{f.Name, RuleType, "must not contain the character U+0000"})
+	}
 	if f.anyLen {
 		n := len(v)
 		// bytes are at least as many as characters: only where they leave a doubt are those counted

@@ -321,8 +321,5 @@ func checkText(field *contract.Field, v []byte) []contract.Reason {
 	if !utf8.Valid(v) {
 		return []contract.Reason{{Field: field.Name, Rule: contract.RuleType, Message: "must be valid UTF-8"}}
 	}
-	if !field.HasTextRules() {
-		return nil
-	}
 	return field.CheckText(v)
 }

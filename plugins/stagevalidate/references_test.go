@@ -73,9 +73,10 @@ func TestUnknownReferencesAreCountedAndTheirRowsPass(t *testing.T) {
 	l := newLake(t)
 	l.know([]int64{1, 2, 1 << 40}, []int64{3}, "known")
 	rows := []rawRow{
-		row(0, "known", 1, 3), row(1, "unknown", 2, 3), row(2, "known", 99, 3), row(3, `a\u0000b`, 1<<40, 4),
+		row(0, "known", 1, 3), row(1, "unknown", 2, 3), row(2, "known", 99, 3), row(3, "unknown", 1<<40, 4),
 		{4, `{"id":"p-4","deleted":true}`},
 		{5, `{"id":"p-5","product_id":"unknown","customer_id":98,"seller_id":5,"quantity":0}`}, // refused, for its quantity
+		row(6, `a\u0000b`, 97, 6), // refused, for what no layer keeps
 	}
 	const run = "01900000-0000-7000-8000-00000000000b"
 	if err := l.ledger.CreateRun(t.Context(), run, "copy", nil); err != nil {
@@ -89,7 +90,7 @@ func TestUnknownReferencesAreCountedAndTheirRowsPass(t *testing.T) {
 	reports := l.process(l.processor, clean, mixed)
 	l.wantWarnings(reports[0].Warnings, map[string]int64{"product_id": 1, "customer_id": 1})
 	l.wantWarnings(reports[1].Warnings, map[string]int64{"product_id": 2, "customer_id": 1, "seller_id": 1})
-	if r := reports[1]; r.RowsOut != 5 || r.RowsRefused != 1 {
+	if r := reports[1]; r.RowsOut != 5 || r.RowsRefused != 2 {
 		t.Fatalf("got %+v", r)
 	}
 	if !bytes.Equal(l.get(l.stage, reports[0].StageKey), l.get(l.raw, rawKey(day, 100))) {
