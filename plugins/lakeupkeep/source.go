@@ -88,9 +88,16 @@ func openSource(layout *parquetfile.Layout, like *parquet.File, slice store.Slic
 		return nil, err
 	}
 	s.same = reflect.DeepEqual(file.Metadata().Schema[1:], like.Metadata().Schema[1:])
+	pages := parquetfile.PageCheck{From: bytes.NewReader(content), Size: int64(len(content))}
 	for number, group := range file.RowGroups() {
-		if size := file.Metadata().RowGroups[number].TotalByteSize; size > maxGroupBytes {
-			return nil, fault{fmt.Sprintf("row group %d has %d bytes, more than %d", number, size, maxGroupBytes)}
+		meta := &file.Metadata().RowGroups[number]
+		if meta.TotalByteSize > maxGroupBytes {
+			return nil, fault{fmt.Sprintf("row group %d has %d bytes, more than %d", number, meta.TotalByteSize, maxGroupBytes)}
+		}
+		for i := range meta.Columns {
+			if err := pages.Chunk(&meta.Columns[i]); err != nil {
+				return nil, fault{fmt.Sprintf("row group %d, column %d: %v", number, i, err)}
+			}
 		}
 		if err := s.check(layout, slice, group); err != nil {
 			return nil, err

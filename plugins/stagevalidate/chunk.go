@@ -8,10 +8,9 @@ import (
 
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
-)
 
-// maxPageBytes bounds what a page may ask of memory; RAW writes a sixty-fourth of it.
-const maxPageBytes = 64 << 20
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
+)
 
 var errChecksum = errors.New("its checksum differs: the bytes are damaged")
 
@@ -35,8 +34,8 @@ func eachRawPage(chunk []byte, do func(p *rawPage) error) error {
 		if size < 0 || size > len(rest)-start {
 			return fmt.Errorf("reading a page of %d bytes: %w", size, io.ErrUnexpectedEOF)
 		}
-		if n := p.header.UncompressedPageSize; n < 0 || n > maxPageBytes {
-			return fmt.Errorf("a page of %d bytes is larger than %d", n, maxPageBytes)
+		if n := p.header.UncompressedPageSize; n < 0 || n > parquetfile.MaxPageBytes {
+			return fmt.Errorf("a page of %d bytes is larger than %d", n, parquetfile.MaxPageBytes)
 		}
 		p.whole, p.body = rest[:start+size], rest[start:start+size]
 		if crc := uint32(p.header.CRC); crc != 0 && crc != crc32.ChecksumIEEE(p.body) {

@@ -37,8 +37,8 @@ type file struct {
 	complete bool
 
 	// sound says of which column chunks, by row group and column, the pages are of reasonable size.
-	sound   map[[2]int]bool
-	scratch []byte
+	sound map[[2]int]bool
+	pages parquetfile.PageCheck
 }
 
 func openFile(src *source, layout *parquetfile.Layout) (*file, error) {
@@ -50,7 +50,10 @@ func openFile(src *source, layout *parquetfile.Layout) (*file, error) {
 	if err != nil {
 		return nil, decodeError(src, "is not a readable Parquet file", err)
 	}
-	f := &file{File: opened, source: src, layout: layout}
+	f := &file{
+		File: opened, source: src, layout: layout,
+		sound: map[[2]int]bool{}, pages: parquetfile.PageCheck{From: src, Size: src.object.size},
+	}
 	if err := f.matchSchema(); err != nil {
 		return nil, err
 	}
@@ -160,6 +163,18 @@ func (f *file) readAhead(group int) error {
 		high = max(high, end)
 	}
 	return f.source.readAhead(low, high-low)
+}
+
+// checkPages refuses a column chunk of which a page could take more memory than any page should.
+func (f *file) checkPages(group, column int) error {
+	if f.sound[[2]int{group, column}] {
+		return nil
+	}
+	if err := f.pages.Chunk(&f.Metadata().RowGroups[group].Columns[column]); err != nil {
+		return err
+	}
+	f.sound[[2]int{group, column}] = true
+	return nil
 }
 
 // eachPage hands over the pages of a column of a row group, each with the number of its first row.

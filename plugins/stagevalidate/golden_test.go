@@ -206,6 +206,9 @@ func columnChunk(t *testing.T, meta *format.FileMetaData, column string) *format
 	return nil
 }
 
+// zstdBlockBytes is the most that a block becomes.
+const zstdBlockBytes = 128 << 10
+
 // arm puts a zstd page of repeated bytes in the place of a column's pages.
 func (o *goldenObject) arm(t *testing.T, content []byte) []byte {
 	t.Helper()

@@ -11,6 +11,8 @@ import (
 	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/shop-connect/shop-connect/internal/parquetfile"
 )
 
 // errUnsieved says that a column chunk is not of a form that RAW writes; rewrite knows the others.
@@ -329,7 +331,7 @@ func decompress(codec compress.Codec, dst, src []byte, size int) ([]byte, error)
 	case size == 0 && len(src) == 0:
 		return dst[:0], nil
 	}
-	if err := checkExpansion(codec.CompressionCodec(), src); err != nil {
+	if err := parquetfile.CheckExpansion(codec.CompressionCodec(), src); err != nil {
 		return dst, err
 	}
 	dst, err := codec.Decode(slices.Grow(dst[:0], size)[:size], src)

@@ -1,4 +1,4 @@
-package stagevalidate
+package parquetfile
 
 import (
 	"encoding/binary"
@@ -9,72 +9,74 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
-
-	"github.com/shop-connect/shop-connect/internal/parquetfile"
 )
+
+// MaxPageBytes bounds what a page may ask of memory; our writers make pages of a sixty-fourth of it.
+const MaxPageBytes = 64 << 20
 
 const (
 	// maxExpandedBytes is what a compressed page may become; decompressors believe no header's size.
-	maxExpandedBytes = 2 * maxPageBytes
+	maxExpandedBytes = 2 * MaxPageBytes
 	zstdBlockBytes   = 128 << 10
 	lz4Expansion     = 255
 	// headerBytes are read to find a page header in them; one with long statistics takes another read.
 	headerBytes = 4 << 10
 )
 
-// checkPages refuses a column chunk of which a page could take more memory than any page should: parquet-go
+// PageCheck looks at the pages of a file before anything is decompressed. It is not safe for concurrent
+// use.
+type PageCheck struct {
+	From io.ReaderAt
+	Size int64
+
+	scratch []byte
+}
+
+// Chunk refuses a column chunk of which a page could take more memory than any page should: parquet-go
 // makes room for whatever a header says, and a decompressor for whatever comes.
-func (f *file) checkPages(group, column int) error {
-	if f.sound == nil {
-		f.sound = map[[2]int]bool{}
-	}
-	if f.sound[[2]int{group, column}] {
-		return nil
-	}
-	chunk := &f.Metadata().RowGroups[group].Columns[column]
-	at, end := parquetfile.Extent(chunk)
-	if at < 0 || end > f.source.object.size {
+func (c *PageCheck) Chunk(chunk *format.ColumnChunk) error {
+	at, end := Extent(chunk)
+	if at < 0 || end < at || end > c.Size {
 		return fmt.Errorf("it lies outside of the object, at %d to %d", at, end)
 	}
 	for at < end {
-		header, n, err := f.pageHeader(at, end)
+		header, n, err := c.header(at, end)
 		if err != nil {
 			return err
 		}
-		if at, err = f.checkPage(chunk.MetaData.Codec, &header, at+n, end); err != nil {
+		if at, err = c.page(chunk.MetaData.Codec, &header, at+n, end); err != nil {
 			return err
 		}
 	}
-	f.sound[[2]int{group, column}] = true
 	return nil
 }
 
-func (f *file) pageHeader(at, end int64) (header format.PageHeader, n int64, err error) {
+func (c *PageCheck) header(at, end int64) (header format.PageHeader, n int64, err error) {
 	for size := int64(headerBytes); ; size *= 16 {
 		size = min(size, end-at)
-		f.scratch = slices.Grow(f.scratch[:0], int(size))[:size]
-		if _, err := f.source.ReadAt(f.scratch, at); err != nil {
+		c.scratch = slices.Grow(c.scratch[:0], int(size))[:size]
+		if _, err := c.From.ReadAt(c.scratch, at); err != nil {
 			return header, 0, err
 		}
-		reader := new(thrift.CompactProtocol).NewReaderFromBytes(f.scratch)
+		reader := new(thrift.CompactProtocol).NewReaderFromBytes(c.scratch)
 		header = format.PageHeader{}
 		if err = thrift.NewDecoder(reader).Decode(&header); err == nil {
 			return header, int64(reader.BytesRead()), nil
 		}
-		if size == end-at || size > maxPageBytes {
+		if size == end-at || size > MaxPageBytes {
 			return header, 0, fmt.Errorf("reading a page header: %w", err)
 		}
 	}
 }
 
-// checkPage returns where the page ends whose body begins at a place.
-func (f *file) checkPage(codec format.CompressionCodec, header *format.PageHeader, at, end int64) (int64, error) {
+// page returns where the page ends whose body begins at a place.
+func (c *PageCheck) page(codec format.CompressionCodec, header *format.PageHeader, at, end int64) (int64, error) {
 	size, expanded := int64(header.CompressedPageSize), header.UncompressedPageSize
 	if size < 0 || size > end-at {
 		return 0, fmt.Errorf("reading a page of %d bytes: %w", size, io.ErrUnexpectedEOF)
 	}
-	if max(size, int64(expanded)) > maxPageBytes {
-		return 0, fmt.Errorf("a page of %d bytes, %d when decompressed, is larger than %d", size, expanded, maxPageBytes)
+	if max(size, int64(expanded)) > MaxPageBytes {
+		return 0, fmt.Errorf("a page of %d bytes, %d when decompressed, is larger than %d", size, expanded, MaxPageBytes)
 	}
 	levels := int64(0)
 	if v2 := &header.DataPageHeaderV2; v2.Valid {
@@ -89,15 +91,15 @@ func (f *file) checkPage(codec format.CompressionCodec, header *format.PageHeade
 	if codec == format.Uncompressed {
 		return at + size, nil
 	}
-	f.scratch = slices.Grow(f.scratch[:0], int(size))[:size]
-	if _, err := f.source.ReadAt(f.scratch, at); size > 0 && err != nil {
+	c.scratch = slices.Grow(c.scratch[:0], int(size))[:size]
+	if _, err := c.From.ReadAt(c.scratch, at); size > 0 && err != nil {
 		return 0, err
 	}
-	return at + size, checkExpansion(codec, f.scratch[levels:])
+	return at + size, CheckExpansion(codec, c.scratch[levels:])
 }
 
-// checkExpansion refuses a compressed page that could take more memory than any page should.
-func checkExpansion(codec format.CompressionCodec, page []byte) error {
+// CheckExpansion refuses a compressed page that could take more memory than any page should.
+func CheckExpansion(codec format.CompressionCodec, page []byte) error {
 	bytes := uint64(0)
 	switch codec {
 	case format.Uncompressed:
