@@ -3,6 +3,7 @@ package api_test
 import (
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -212,6 +213,74 @@ func TestPurchasesSentInBulkAreShownListedAndDeleted(t *testing.T) {
 	if got := ids(t, s.do("GET", "/purchases?product_id=%ff%00%27", "")); len(got) > 0 {
 		t.Errorf("a product that cannot be has %v", got)
 	}
+}
+
+func TestThePurchaseIsWhatTheLatestEventSaysWhoeverSentIt(t *testing.T) {
+	dsn := purchasesOfOld(t)
+	s := newPurchaseShop(t, dsn)
+	options, err := clickhouse.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := clickhouse.OpenDB(options)
+	defer db.Close()
+	// as the sink of the stream does it: first where to look, then the row
+	event := func(id string, version, quantity, deleted int, row bool) {
+		t.Helper()
+		execute(t, db, fmt.Sprintf(`INSERT INTO purchase_day_index (id, day, version, seen_at) VALUES ('%s', '2026-01-02', %d, now64(9))`, id, version))
+		if row {
+			execute(t, db, fmt.Sprintf(`INSERT INTO purchases (id, product_id, customer_id, seller_id, quantity, price_at_time, purchased_at, purchase_date, version, is_deleted) VALUES
+				('%s', 'lamp', 1, 2, %d, 19.99, '2026-01-02 03:04:05', '2026-01-02', %d, %d)`, id, quantity, version, deleted))
+		}
+	}
+	sell := func(id string) {
+		t.Helper()
+		s.want(201, "POST", "/purchases", fmt.Sprintf(`{"id":%q,"product_id":"lamp","customer_id":1,"seller_id":2,"quantity":1,"purchased_at":"2026-01-02T03:04:05Z"}`, id))
+		if _, err := s.store.Pool().Exec(t.Context(), `UPDATE purchases SET created_at = now() - interval '3 seconds' WHERE id = $1`, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantQuantity := func(id string, want float64) {
+		t.Helper()
+		if got := s.want(200, "GET", "/purchases/"+id, "")["quantity"]; got != want {
+			t.Errorf("%s has quantity %v, want %v", id, got, want)
+		}
+	}
+	sell("corrected")
+	wantQuantity("corrected", 1) // ClickHouse has not heard of it
+	event("corrected", 10, 1, 0, true)
+	event("corrected", 10, 1, 0, true) // delivered twice
+	wantQuantity("corrected", 1)
+	event("corrected", 12, 7, 0, false) // on its way
+	wantQuantity("corrected", 1)
+	event("corrected", 12, 7, 0, true)
+	wantQuantity("corrected", 7)
+
+	sell("deleted")
+	event("deleted", 20, 1, 0, true)
+	event("deleted", 22, 0, 1, true)
+	s.refused(404, "GET", "/purchases/deleted", "")
+
+	// what was sent in bulk under the id before is not what was sold, whenever ClickHouse hears of it
+	event("known", 30, 5, 0, true)
+	execute(t, db, `ALTER TABLE purchase_day_index UPDATE seen_at = now64(9) - INTERVAL 1 HOUR WHERE id = 'known' SETTINGS mutations_sync = 2`)
+	wantQuantity("known", 5)
+	sell("known")
+	wantQuantity("known", 1)
+	event("known", 32, 1, 0, true)
+	wantQuantity("known", 1)
+	event("known", 34, 6, 0, true)
+	wantQuantity("known", 6)
+	s.wantStock(0)
+}
+
+func TestAPurchaseThatWasSoldIsShownThoughClickHouseIsAway(t *testing.T) {
+	s := newPurchaseShop(t, away)
+	id := s.want(201, "POST", "/purchases", twoLamps)["id"].(string)
+	if _, err := s.store.Pool().Exec(t.Context(), `UPDATE purchases SET created_at = now() - interval '1 day'`); err != nil {
+		t.Fatal(err)
+	}
+	s.want(200, "GET", "/purchases/"+id, "")
 }
 
 func ids(t *testing.T, w interface{ Result() *http.Response }) (ids []string) {

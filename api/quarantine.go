@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -37,18 +35,18 @@ type Quarantine struct {
 }
 
 type quarantineQuery struct {
-	Entity  string `query:"entity" maxLength:"100" doc:"Only of this entity."`
-	Layer   string `query:"layer" maxLength:"100" doc:"Only what this layer refused: api, raw, stage, clickhouse, iceberg, postgres."`
-	Day     string `query:"day" format:"date" doc:"Only of this day."`
-	Reason  string `query:"reason" maxLength:"200" doc:"Only rows whose reasons hold this text."`
-	Source  string `query:"source" maxLength:"1000" doc:"Only samples whose source begins with this text."`
-	All     bool   `query:"all" doc:"Also what was replayed or discarded."`
-	Samples int    `query:"samples" minimum:"0" maximum:"50" default:"3" doc:"How many rows to show."`
+	Entity  string      `query:"entity" maxLength:"100" doc:"Only of this entity."`
+	Layer   string      `query:"layer" maxLength:"100" doc:"Only what this layer refused: api, raw, stage, clickhouse, iceberg, postgres."`
+	Day     optionalDay `query:"day" doc:"Only of this day."`
+	Reason  string      `query:"reason" maxLength:"200" doc:"Only rows whose reasons hold this text."`
+	Source  string      `query:"source" maxLength:"1000" doc:"Only samples whose source begins with this text."`
+	All     bool        `query:"all" doc:"Also what was replayed or discarded."`
+	Samples int         `query:"samples" minimum:"0" maximum:"50" default:"3" doc:"How many rows to show."`
 }
 
 func (q *quarantineQuery) filter() catalog.Filter {
 	return catalog.Filter{Source: q.Source, QuarantineFilter: store.QuarantineFilter{
-		Entity: q.Entity, Layer: q.Layer, Day: q.Day, Reason: q.Reason, PendingOnly: !q.All,
+		Entity: q.Entity, Layer: q.Layer, Day: string(q.Day), Reason: q.Reason, PendingOnly: !q.All,
 	}}
 }
 
@@ -154,89 +152,4 @@ func sampleOf(row *quarantine.Row) quarantineSample {
 		sample.Bytes = value
 	}
 	return sample
-}
-
-type quarantineRequest struct {
-	Body struct {
-		Entity  string `json:"entity" minLength:"1" maxLength:"100" doc:"Whose rows."`
-		Layer   string `json:"layer,omitempty" maxLength:"100"`
-		Day     string `json:"day,omitempty" format:"date"`
-		Reason  string `json:"reason,omitempty" maxLength:"200" doc:"Only rows whose reasons hold this text."`
-		Source  string `json:"source,omitempty" maxLength:"1000" doc:"Only rows whose source begins with this text."`
-		Objects bool   `json:"objects,omitempty" doc:"Objects that were refused whole, and not rows."`
-		Mapping string `json:"mapping,omitempty" maxLength:"100000" doc:"Bloblang that repairs a row; it may use nothing but the row." example:"root = this"`
-		Why     string `json:"why,omitempty" maxLength:"1000" doc:"Why rows are given up; required to discard."`
-	}
-}
-
-// startedRun is the answer of a request that goes on after it.
-type startedRun struct {
-	Location string `header:"Location" doc:"Where the run is shown."`
-	Body     struct {
-		RunID string `json:"run_id"`
-	}
-}
-
-func (s *Server) registerQuarantineRuns() {
-	for _, op := range []struct {
-		name, summary string
-		discard       bool
-	}{
-		{"replay", "Repair refused rows and bring them back", false},
-		{"discard", "Give refused rows up", true},
-	} {
-		huma.Register(s.huma, s.secured(huma.Operation{
-			OperationID: op.name + "-quarantine", Method: http.MethodPost, Path: quarantinePath + "/" + op.name, Tags: []string{"quarantine"},
-			Summary: op.summary, DefaultStatus: http.StatusAccepted, MaxBodyBytes: maxRowBytes,
-			Description: "Answers once the run is in the ledger; GET /api/v1/runs/{id} shows how far it is.",
-			Responses: s.ProblemResponses(map[string]string{
-				"409": "Another replay or discard is at work.", "422": "The body is not valid.", "503": "The quarantine is away.",
-			}),
-		}, auth.ScopeAdmin), func(ctx context.Context, r *quarantineRequest) (*startedRun, error) {
-			return s.startQuarantineRun(ctx, r, op.discard)
-		})
-	}
-}
-
-func (s *Server) startQuarantineRun(ctx context.Context, r *quarantineRequest, discard bool) (*startedRun, error) {
-	desk, body := s.config.Quarantine, &r.Body
-	request := replays.Request{
-		Filter: catalog.Filter{Source: body.Source, QuarantineFilter: store.QuarantineFilter{
-			Entity: body.Entity, Layer: body.Layer, Day: body.Day, Reason: body.Reason,
-		}},
-		MappingText: body.Mapping, Why: body.Why, Objects: body.Objects,
-	}
-	invalid := func(field, message string) error {
-		return NewProblem(http.StatusUnprocessableEntity, "the body is not valid", Fault{Location: strings.TrimSuffix("body."+field, "."), Message: message})
-	}
-	switch {
-	case strings.ContainsRune(body.Layer+body.Day+body.Reason+body.Source+body.Mapping+body.Why, 0):
-		return nil, invalid("", "the character U+0000 cannot be kept")
-	case desk.Engine.Contracts[body.Entity] == nil:
-		return nil, invalid("entity", "there is no such entity")
-	case discard && body.Why == "":
-		return nil, invalid("why", "is required")
-	case body.Mapping != "" && (discard || body.Objects):
-		return nil, invalid("mapping", "goes with the replay of rows")
-	}
-	if body.Mapping != "" {
-		var err error
-		if request.Mapping, err = replays.ParseMapping(body.Mapping); err != nil {
-			return nil, invalid("mapping", err.Error())
-		}
-	}
-	run, work, err := desk.Engine.Enter(ctx, request, discard)
-	if errors.Is(err, replays.ErrBusy) {
-		return nil, NewProblem(http.StatusConflict, err.Error())
-	}
-	if err != nil {
-		return nil, s.quarantineAway(err)
-	}
-	go func() {
-		// the ledger tells how it ended
-		_, _ = work(context.WithoutCancel(ctx))
-	}()
-	answer := &startedRun{Location: "/api/v1/runs/" + run}
-	answer.Body.RunID = run
-	return answer, nil
 }

@@ -81,7 +81,8 @@ func TestRefusedRowsAreCountedAndShown(t *testing.T) {
 			t.Errorf("%s: %v", query, answer)
 		}
 	}
-	for _, query := range []string{"day=yesterday", "samples=1000", "samples=-1"} {
+	s.want(200, "GET", "/quarantine?day=&entity=", "")
+	for _, query := range []string{"day=yesterday", "day=2026-02-30", "samples=1000", "samples=-1"} {
 		wantProblem(t, s.do("GET", "/quarantine?"+query, ""), http.StatusUnprocessableEntity)
 	}
 	s.allow(auth.ScopeWrite)
@@ -99,10 +100,15 @@ func TestRefusedRowsAreReplayedAndDiscardedOverTheAPI(t *testing.T) {
 	for _, body := range []string{
 		`{}`, `{"entity":"purchase"}`, `{"entity":"purchases","mapping":"root = env(\"JWT_SECRET\")"}`, `{"entity":"purchases","day":"x"}`,
 		`{"entity":"purchases","mapping":"root = this","objects":true}`, `{"entity":"purchases","reason":"a\u0000b"}`,
+		`{"entity":"purchases","why":"it belongs to a discard"}`,
 	} {
 		wantProblem(t, s.do("POST", "/quarantine/replay", body), http.StatusUnprocessableEntity)
 	}
-	wantProblem(t, s.do("POST", "/quarantine/discard", `{"entity":"purchases"}`), http.StatusUnprocessableEntity)
+	for _, body := range []string{
+		`{"entity":"purchases"}`, `{"entity":"purchases","why":""}`, `{"entity":"purchase","why":"x"}`, `{"entity":"purchases","why":"x","mapping":"root = this"}`,
+	} {
+		wantProblem(t, s.do("POST", "/quarantine/discard", body), http.StatusUnprocessableEntity)
+	}
 
 	if run := s.toEnd("/quarantine/replay", mapping); run.Status != store.Succeeded || run.RowsOut != 1 || run.RowsRefused != 1 {
 		t.Errorf("run %+v", run)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,18 +39,30 @@ type runRequest struct {
 }
 
 type runsQuery struct {
-	Name   string `query:"name" maxLength:"100" doc:"Only runs of this batch stream."`
-	Status string `query:"status" enum:"queued,running,succeeded,failed,cancelled" doc:"Only runs that stand so."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many runs to answer at most."`
-	Cursor string `query:"cursor" format:"uuid" doc:"X-Next-Cursor of the page before."`
+	Name   string       `query:"name" maxLength:"100" doc:"Only runs of this batch stream."`
+	Status string       `query:"status" enum:"queued,running,succeeded,failed,cancelled" doc:"Only runs that stand so."`
+	Limit  int          `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many runs to answer at most."`
+	Cursor optionalUUID `query:"cursor" doc:"X-Next-Cursor of the page before."`
 }
 
 type startRequest struct {
 	Body struct {
-		Name   string         `json:"name" minLength:"1" maxLength:"100" doc:"A batch stream: the name of a file in streams/." example:"copy_raw_to_stage"`
-		Params map[string]any `json:"params,omitempty" doc:"Its parameters: texts, numbers or booleans. Those left out have the defaults in the file."`
-		RunID  string         `json:"run_id,omitempty" format:"uuid" doc:"An id that you have made: a request that is sent twice starts one run."`
+		Name   string    `json:"name" minLength:"1" maxLength:"100" doc:"A batch stream: the name of a file in streams/, such as copy_raw_to_stage."`
+		Params runParams `json:"params,omitempty" doc:"Its parameters. Those left out have the defaults in the file."`
+		RunID  string    `json:"run_id,omitempty" nullable:"true" format:"uuid" doc:"An id that you have made: a request that is sent twice starts one run."`
 	}
+}
+
+// runParams are the parameters of a run as clients write them.
+type runParams map[string]any
+
+var _ huma.SchemaProvider = runParams{}
+
+// Schema documents texts, numbers and booleans by name.
+func (runParams) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, Nullable: true, AdditionalProperties: &huma.Schema{
+		AnyOf: []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeNumber}, {Type: huma.TypeBoolean}},
+	}}
 }
 
 // accepted is the answer of a request whose outcome comes later.
@@ -68,7 +78,7 @@ func (s *Server) registerRuns() {
 		Description: "Posts a batch stream of `streams/` to the streams REST API and answers once its run is in the ledger. " +
 			"Two runs of one name are not at work at once: the second waits, or is refused with 409, as the stream's YAML says.",
 		Responses: s.ProblemResponses(map[string]string{
-			"404": "There is no such batch stream.", "409": "A run of this name is at work, or the run_id is that of another run.",
+			"404": "There is no such batch stream, or none at all.", "409": "A run of this name is at work, or the run_id is that of another run.",
 			"422": "A parameter is unknown or not valid.", "503": "The streams or the ledger are away.",
 		}),
 	}, auth.ScopeWrite), s.startRun)
@@ -95,13 +105,9 @@ func (s *Server) registerRuns() {
 }
 
 func (s *Server) startRun(ctx context.Context, r *startRequest) (*accepted, error) {
-	params, err := textParams(r.Body.Params)
-	if err != nil {
-		return nil, s.runProblem(err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	run, err := s.config.Runs.Start(ctx, runs.Request{Name: r.Body.Name, Params: params, ID: r.Body.RunID})
+	run, err := s.config.Runs.Start(ctx, runs.Request{Name: r.Body.Name, Params: textParams(r.Body.Params), ID: r.Body.RunID})
 	if err != nil {
 		return nil, s.runProblem(err)
 	}
@@ -109,29 +115,23 @@ func (s *Server) startRun(ctx context.Context, r *startRequest) (*accepted, erro
 }
 
 // textParams writes parameters the way the YAML of a stream gets them.
-func textParams(given map[string]any) (map[string]string, error) {
+func textParams(given runParams) map[string]string {
 	params := make(map[string]string, len(given))
-	var faults runs.ParamFaults
-	for _, name := range slices.Sorted(maps.Keys(given)) {
-		switch value := given[name].(type) {
+	for name, value := range given {
+		switch value := value.(type) {
 		case string:
 			params[name] = value
 		case bool:
 			params[name] = strconv.FormatBool(value)
 		case float64:
 			params[name] = strconv.FormatFloat(value, 'f', -1, 64)
-		default:
-			faults = append(faults, runs.ParamFault{Name: name, Message: "must be a text, a number or a boolean"})
 		}
 	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return params, nil
+	return params
 }
 
 func (s *Server) listRuns(ctx context.Context, q *runsQuery) (*pageAnswer[store.Run], error) {
-	list, err := s.config.Runs.Runs(ctx, store.RunFilter{Name: q.Name, Status: store.Status(q.Status), Before: q.Cursor}, q.Limit+1)
+	list, err := s.config.Runs.Runs(ctx, store.RunFilter{Name: q.Name, Status: store.Status(q.Status), Before: string(q.Cursor)}, q.Limit+1)
 	if err != nil {
 		return nil, s.runProblem(err)
 	}
@@ -179,6 +179,8 @@ func (s *Server) runProblem(err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return NewProblem(http.StatusNotFound, "there is no such run")
+	case errors.Is(err, runs.ErrNoStreams):
+		return NewProblem(http.StatusNotFound, "this server has no batch streams: STREAMS_DIR must name the folder that holds them")
 	case errors.As(err, &unknown):
 		return NewProblem(http.StatusNotFound, unknown.Error())
 	case errors.As(err, &faults):

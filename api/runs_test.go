@@ -157,6 +157,7 @@ func TestRequestsForRunsThatAreRefused(t *testing.T) {
 		"a list as value":       {`{"name":"copy_raw_to_stage","params":{"entity":["a"]}}`, 422, "body.params.entity"},
 		"the id as parameter":   {`{"name":"copy_raw_to_stage","params":{"run_id":"` + known + `"}}`, 422, "body.params.run_id"},
 		"an id that is none":    {`{"name":"good","run_id":"1"}`, 422, "run_id"},
+		"an id of another type": {`{"name":"good","run_id":1}`, 422, "run_id"},
 		"no name":               {`{}`, 422, "name"},
 		"an unknown field":      {`{"name":"good","parameters":{}}`, 422, "parameters"},
 		"a name that is busy":   {`{"name":"busy"}`, 409, "at work"},
@@ -172,6 +173,22 @@ func TestRequestsForRunsThatAreRefused(t *testing.T) {
 		})
 	}
 	s.want(403, auth.ScopeRead, "POST", "", `{"name":"good"}`)
+}
+
+func TestANullInARequestForARunIsAsIfItWereNotThere(t *testing.T) {
+	s := newRunsServer(t)
+	s.want(202, auth.ScopeWrite, "POST", "", `{"name":"good","params":null,"run_id":null}`)
+	if s.batches.asked.ID != "" || len(s.batches.asked.Params) > 0 {
+		t.Errorf("asked for %+v", s.batches.asked)
+	}
+}
+
+func TestAServerWithoutBatchStreamsSaysWhatToSet(t *testing.T) {
+	s := newRunsServer(t)
+	s.batches.Dir = t.TempDir()
+	if text := s.want(404, auth.ScopeWrite, "POST", "", `{"name":"copy_raw_to_stage"}`); !strings.Contains(text, "STREAMS_DIR") || strings.Contains(text, s.batches.Dir) {
+		t.Errorf("answer is %s", text)
+	}
 }
 
 func TestARunIsCancelledUnlessItHasEnded(t *testing.T) {
@@ -198,4 +215,5 @@ func TestRunsAreListedPageByPage(t *testing.T) {
 	}
 	s.want(422, auth.ScopeRead, "GET", "?status=broken", "")
 	s.want(422, auth.ScopeRead, "GET", "?cursor=1", "")
+	s.want(200, auth.ScopeRead, "GET", "?cursor=", "")
 }

@@ -52,10 +52,12 @@ type located struct {
 	day int32
 }
 
-func (p *located) scan(row interface{ Scan(...any) error }) error {
+// scan reads the columns of a purchase, and those behind them into further places.
+func (p *located) scan(row interface{ Scan(...any) error }, further ...any) error {
 	var price string
 	var at int64
-	if err := row.Scan(&p.ID, &p.ProductID, &p.CustomerID, &p.SellerID, &p.Quantity, &price, &at, &p.day); err != nil {
+	places := append([]any{&p.ID, &p.ProductID, &p.CustomerID, &p.SellerID, &p.Quantity, &price, &at, &p.day}, further...)
+	if err := row.Scan(places...); err != nil {
 		return err
 	}
 	amount, err := money.Parse([]byte(price))

@@ -60,6 +60,9 @@ func (e *UnknownName) Error() string {
 	return text + " There are " + strings.Join(e.Known, ", ")
 }
 
+// ErrNoStreams is returned where a folder has no batch stream at all.
+var ErrNoStreams = errors.New("there is no batch stream")
+
 // Find returns the path of a batch stream by its name, which is one of Names and thus no path of its own.
 func Find(dir, name string) (string, error) {
 	names, err := Names(dir)
@@ -67,7 +70,7 @@ func Find(dir, name string) (string, error) {
 		return "", err
 	}
 	if len(names) == 0 {
-		return "", fmt.Errorf("there is no batch stream in %q: start in the project's folder, or name the folder with --streams or STREAMS_DIR", dir)
+		return "", fmt.Errorf("%w in %q: start in the project's folder, or name the folder with --streams or STREAMS_DIR", ErrNoStreams, dir)
 	}
 	if !slices.Contains(names, name) {
 		return "", &UnknownName{Name: name, Known: names}

@@ -156,12 +156,15 @@ func earlier(sale Sale, sold Purchase, err error) (Purchase, error) {
 	return sold, err
 }
 
-// Purchase returns a purchase that was sold here; ErrDeleted if it was deleted lately, else ErrNotFound.
-func (s *Store) Purchase(ctx context.Context, id string) (Purchase, error) {
+// Purchase returns a purchase that was sold here, and when it was entered; ErrDeleted if it was deleted
+// lately, else ErrNotFound.
+func (s *Store) Purchase(ctx context.Context, id string) (p Purchase, entered time.Time, err error) {
 	if !storable(id) {
-		return Purchase{}, fmt.Errorf("reading purchase: %w", ErrNotFound)
+		return Purchase{}, entered, fmt.Errorf("reading purchase: %w", ErrNotFound)
 	}
-	p, err := scanPurchase(s.pool.QueryRow(ctx, `SELECT `+purchaseColumns+` FROM purchases WHERE id = $1`, id))
+	err = s.pool.QueryRow(ctx, `SELECT `+purchaseColumns+`, created_at FROM purchases WHERE id = $1`, id).Scan(
+		&p.ID, &p.ProductID, &p.CustomerID, &p.SellerID, &p.Quantity, &p.Price, &p.PurchasedAt, &entered)
+	p.PurchasedAt = p.PurchasedAt.UTC()
 	if errors.Is(err, pgx.ErrNoRows) {
 		var deleted bool
 		err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM purchase_deletions WHERE id = $1 AND deleted_at > now() - $2::interval)`,
@@ -174,9 +177,9 @@ func (s *Store) Purchase(ctx context.Context, id string) (Purchase, error) {
 		}
 	}
 	if err != nil {
-		return Purchase{}, fmt.Errorf("reading purchase %q: %w", id, err)
+		return Purchase{}, entered, fmt.Errorf("reading purchase %q: %w", id, err)
 	}
-	return p, nil
+	return p, entered, nil
 }
 
 // deletionShows is how long a deletion is known here: until then it is in ClickHouse too, and what was

@@ -95,7 +95,7 @@ func TestI1ASaleAndItsEventAreCommittedTogether(t *testing.T) {
 	if sold.Price.String() != "19.99" {
 		t.Errorf("the price is %s, not the product's", sold.Price)
 	}
-	if kept, err := s.Purchase(t.Context(), "a"); err != nil || kept != sold {
+	if kept, _, err := s.Purchase(t.Context(), "a"); err != nil || kept != sold {
 		t.Errorf("kept is %+v, %v; sold was %+v", kept, err, sold)
 	}
 	if _, err := s.Sell(t.Context(), sale("b", 3)); !errors.Is(err, store.ErrNoStock) {
@@ -165,7 +165,7 @@ func TestADeletedPurchaseGivesItsStockBackOnce(t *testing.T) {
 		t.Errorf("it was deleted %d times", deleted.Load())
 	}
 	wantStock(t, s, 5)
-	if _, err := s.Purchase(t.Context(), "a"); !errors.Is(err, store.ErrDeleted) {
+	if _, _, err := s.Purchase(t.Context(), "a"); !errors.Is(err, store.ErrDeleted) {
 		t.Errorf("reading it: %v", err)
 	}
 	if err := s.DeletePurchaseSentInBulk(t.Context(), "a", soldAt); !errors.Is(err, store.ErrNotFound) {
@@ -194,7 +194,7 @@ func TestAPurchaseOfAProductThatIsGoneCanBeDeleted(t *testing.T) {
 func TestIdsThatPostgreSQLCannotHoldAreNotThere(t *testing.T) {
 	s := open(t)
 	for _, id := range []string{"a\x00b", "\xff"} {
-		if _, err := s.Purchase(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
+		if _, _, err := s.Purchase(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("reading %q: %v", id, err)
 		}
 		if err := s.DeletePurchase(t.Context(), id); !errors.Is(err, store.ErrNotFound) {

@@ -14,6 +14,9 @@ schemathesis.openapi.format("date-time", TIMES.map(datetime.isoformat))
 # A cursor is what the page before said; the first page has none. Others are refused, as they should be.
 schemathesis.openapi.format("cursor", st.just(""))
 
+# A mapping is a program; most texts are none.
+schemathesis.openapi.format("bloblang", st.sampled_from(["", "root = this", "root.quantity = 1"]))
+
 IDEMPOTENCY_KEY = re.compile(r"[0-9A-Za-z_.-]{1,128}")
 
 
