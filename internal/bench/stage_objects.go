@@ -58,7 +58,9 @@ func (s *stageSet) generate(ctx context.Context, b *bench) error {
 		return json[start:ends[row]]
 	}
 	var size int64
-	for s.rows < config.Rows {
+	for objects := int32(0); s.rows < config.Rows; objects++ {
+		// objects of one partition and day wait for each other; RAW has them of all partitions
+		partition := objects % partitions
 		batch.Reset()
 		json, ends, numbers = json[:0], ends[:0], numbers[:0]
 		first := s.rows
@@ -75,7 +77,7 @@ func (s *stageSet) generate(ctx context.Context, b *bench) error {
 				s.refused++
 				json = spoil(json, start)
 			}
-			at := columns.Position{Topic: s.name, Offset: s.rows, Timestamp: time.Now().UnixMicro()}
+			at := columns.Position{Topic: s.name, Partition: partition, Offset: s.rows, Timestamp: time.Now().UnixMicro()}
 			if reasons, err := decoder.Append(batch, json[start:], at, len(numbers)); err != nil || len(reasons) > 0 {
 				return fmt.Errorf("decoding generated row %s: %v %w", json[start:], reasons, err)
 			}
@@ -86,7 +88,7 @@ func (s *stageSet) generate(ctx context.Context, b *bench) error {
 			return err
 		}
 		size = max(size, int64(object.Len()))
-		key := fmt.Sprintf("purchases/%s/%s-0-%d.parquet", s.name, s.name, first)
+		key := fmt.Sprintf("purchases/%s/%s-%d-%d.parquet", s.name, s.name, partition, first)
 		if _, err := client.PutObject(ctx, rawBucket, key, &object, int64(object.Len()), minio.PutObjectOptions{}); err != nil {
 			return fmt.Errorf("putting object: %w", err)
 		}
