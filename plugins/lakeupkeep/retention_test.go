@@ -263,6 +263,19 @@ func TestLedgersArePrunedOfWhatIsOldAndNotOfWhatIsNeeded(t *testing.T) {
 	}
 }
 
+func TestABucketThatIsNotThereIsNamed(t *testing.T) {
+	l := newTestLake(t)
+	l.raw, l.stage, l.quarantine = "nowhere-1", "nowhere-2", "nowhere-3"
+	for _, layer := range layers {
+		if _, err := process[compactReport](t.Context(), l.compactor(layer, "")); err == nil || !strings.Contains(err.Error(), l.bucket(layer)+`" does not exist`) {
+			t.Errorf("%s: %v", layer, err)
+		}
+	}
+	if _, err := process[retentionReport](t.Context(), l.retainer("keep_stage: 1d\n")); err == nil || !strings.Contains(err.Error(), `nowhere-2" does not exist`) {
+		t.Errorf("retention: %v", err)
+	}
+}
+
 func TestAPeriodThatIsNoneIsRefused(t *testing.T) {
 	for _, text := range []string{"90", "0d", "-1d", "1h", "90 d", "1.5d", "d", "999999d"} {
 		yaml := `{endpoint: "http://127.0.0.1:1", access_key: a, secret_key: b, postgres_dsn: "postgres://a:b@127.0.0.1:1/c", contract: ` + contracts +
