@@ -48,36 +48,49 @@ func TestATraceGoesFromTheRequestThroughKafkaToEverySink(t *testing.T) {
 	t.Setenv("OTEL_SAMPLE_RATIO", "0")
 	up, _ := withUp(t)
 	c := newClient(t, up)
-	const traced = "0af7651916cd43dd8448eb211c80319c"
-	request, err := http.NewRequest(http.MethodPost, c.url+"/purchases/bulk-kafka",
-		strings.NewReader(`{"purchases":[{"product_id":"lamp","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":2.5}]}`))
-	if err != nil {
-		t.Fatal(err)
+	const bulk, single = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319d"
+	ask := func(trace string, status int, path, body string) {
+		t.Helper()
+		request, err := http.NewRequest(http.MethodPost, c.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + c.token}}
+		if trace != "" {
+			request.Header.Set("Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != status {
+			t.Fatal(path, response.Status)
+		}
 	}
-	request.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + c.token},
-		"Traceparent": {"00-" + traced + "-b7ad6b7169203331-01"}}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
+	ask("", http.StatusCreated, "/products", `{"id":"traced-lamp","name":"Lamp","category":"home","price":2.5,"stock":3}`)
+	ask(bulk, http.StatusOK, "/purchases/bulk-kafka", `{"purchases":[{"product_id":"lamp","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":2.5}]}`)
+	ask(single, http.StatusCreated, "/purchases", `{"product_id":"traced-lamp","customer_id":1,"seller_id":1,"quantity":1}`)
+	sinks := []string{"process purchases-raw", "process purchases-clickhouse", "process purchases-iceberg"}
+	wanted := map[string][]string{
+		bulk:   append([]string{"POST /api/v1/purchases/bulk-kafka"}, sinks...),
+		single: append([]string{"POST /api/v1/purchases"}, sinks...), // through the outbox
 	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
-	}
-	wanted := []string{"POST /api/v1/purchases/bulk-kafka", "process purchases-raw", "process purchases-clickhouse", "process purchases-iceberg"}
 	eventually(t, 60*time.Second, "the spans of every layer are collected", func() (bool, string) {
 		received.mu.Lock()
 		defer received.mu.Unlock()
-		for _, name := range wanted {
-			if !slices.Contains(received.names[traced], name) {
-				return false, fmt.Sprint(received.names)
+		for trace, names := range wanted {
+			for _, name := range names {
+				if !slices.Contains(received.names[trace], name) {
+					return false, fmt.Sprint(received.names)
+				}
 			}
 		}
 		return true, ""
 	})
 	received.mu.Lock()
 	defer received.mu.Unlock()
-	if len(received.names) != 1 {
+	if len(received.names) != len(wanted) {
 		t.Errorf("what nobody asked to trace is traced: %v", received.names)
 	}
 }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"maps"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/propagation"
@@ -13,12 +14,32 @@ const headerTrace = "traceparent"
 
 // TraceHeaders are the headers of records that continue the trace of ctx; none where nobody collects it.
 func TraceHeaders(ctx context.Context) []kgo.RecordHeader {
-	if !trace.SpanContextFromContext(ctx).IsSampled() {
+	parent := traceParent(ctx)
+	if parent == "" {
 		return nil
+	}
+	return []kgo.RecordHeader{{Key: headerTrace, Value: []byte(parent)}}
+}
+
+// WithTrace adds to the headers of an event, which may be nil, the one that continues the trace of ctx.
+// They stay as they are where nobody collects it.
+func WithTrace(ctx context.Context, headers map[string]string) map[string]string {
+	parent := traceParent(ctx)
+	if parent == "" {
+		return headers
+	}
+	with := map[string]string{headerTrace: parent}
+	maps.Copy(with, headers)
+	return with
+}
+
+func traceParent(ctx context.Context) string {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
+		return ""
 	}
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
-	return []kgo.RecordHeader{{Key: headerTrace, Value: []byte(carrier[headerTrace])}}
+	return carrier[headerTrace]
 }
 
 // Traces appends the traces that records continue, each once, as contexts of their parent spans, until there

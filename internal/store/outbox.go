@@ -5,13 +5,16 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 // Enqueue enters an event into the outbox, in the transaction that makes the change: either both are
 // committed, or neither (I1). The transaction must have locked the row of what it changes before, by
 // writing it or by FOR UPDATE: then the events of one key are numbered in the order of their commits.
 func Enqueue(ctx context.Context, tx pgx.Tx, topic, key string, payload []byte) error {
-	_, err := tx.Exec(ctx, `INSERT INTO outbox (topic, key, payload) VALUES ($1, $2, $3)`, topic, key, payload)
+	_, err := tx.Exec(ctx, `INSERT INTO outbox (topic, key, payload, headers) VALUES ($1, $2, $3, $4)`,
+		topic, key, payload, record.WithTrace(ctx, nil))
 	if err != nil {
 		return fmt.Errorf("entering an event for topic %q into the outbox: %w", topic, err)
 	}
@@ -31,16 +34,38 @@ type Event struct {
 // It ends with its connection, and so does the power to take events out.
 type Outbox struct {
 	*Lock
+	// Abandoned says that another holder ended amid its turn, and that events are there which it may have
+	// sent on their way.
+	Abandoned bool
 }
 
-// LockOutbox takes the outbox, or returns ErrBusy where another has it. There is no waiting for it:
-// a statement that waits keeps PostgreSQL from cleaning up the rows that the holder deletes.
-func (s *Store) LockOutbox(ctx context.Context) (*Outbox, error) {
+// LockOutbox takes the outbox for a holder, which names itself, or returns ErrBusy where another has it.
+// There is no waiting for it: a statement that waits keeps PostgreSQL from cleaning up the rows that the
+// holder deletes.
+func (s *Store) LockOutbox(ctx context.Context, holder string) (*Outbox, error) {
 	l, err := s.takeLock(ctx, lockOutbox, "outbox", false)
 	if err != nil {
 		return nil, err
 	}
-	return &Outbox{Lock: l}, nil
+	o := &Outbox{Lock: l}
+	err = o.conn.QueryRow(ctx, `
+		WITH before AS (SELECT holder FROM outbox_turn)
+		INSERT INTO outbox_turn (holder) VALUES ($1) ON CONFLICT (single) DO UPDATE SET holder = $1
+		RETURNING EXISTS (SELECT FROM before WHERE holder NOT IN ('', $1)) AND EXISTS (SELECT FROM outbox WHERE refused IS NULL)`,
+		holder).Scan(&o.Abandoned)
+	if err != nil {
+		o.Release()
+		return nil, fmt.Errorf("taking the turn at the outbox: %w", err)
+	}
+	return o, nil
+}
+
+// End notes that nothing is under way, and lets go. Where it cannot be noted, the next holder is careful.
+func (o *Outbox) End() {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	_, _ = o.conn.Exec(ctx, `UPDATE outbox_turn SET holder = ''`)
+	o.Release()
 }
 
 // Next returns the first events that are committed, besides those of the given keys.

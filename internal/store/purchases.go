@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/shop-connect/shop-connect/internal/money"
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 // topicPurchases is where events of purchases go, the same as those of the bulk endpoint.
@@ -130,7 +131,7 @@ func (s *Store) enterSale(ctx context.Context, sold Purchase) (entered bool, err
 			INSERT INTO purchases (`+purchaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (id) DO NOTHING RETURNING id, product_id, quantity
 		), told AS (
-			INSERT INTO outbox (topic, key, payload) SELECT $8, id, $9 FROM entered
+			INSERT INTO outbox (topic, key, payload, headers) SELECT $8, id, $9, $10 FROM entered
 		), no_longer_deleted AS (
 			DELETE FROM purchase_deletions WHERE id = (SELECT id FROM entered)
 		), taken AS (
@@ -138,7 +139,7 @@ func (s *Store) enterSale(ctx context.Context, sold Purchase) (entered bool, err
 		)
 		SELECT count(*) = 1 FROM entered`,
 		sold.ID, sold.ProductID, sold.CustomerID, sold.SellerID, sold.Quantity, sold.Price.String(), sold.PurchasedAt,
-		topicPurchases, event).Scan(&entered)
+		topicPurchases, event, record.WithTrace(ctx, nil)).Scan(&entered)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.ConstraintName == stockIsThere {
 		err = ErrNoStock // others were faster

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/shop-connect/shop-connect/internal/record"
 )
 
 // The topics of the shop's own records.
@@ -58,8 +60,8 @@ func (s *Store) change(ctx context.Context, doing string, f func(tx pgx.Tx) erro
 
 // publish enqueues a record as it is now. The record has the fields of its entity's contract, and
 // updated_at besides, which says which of two states is the later one.
-func publish(ctx context.Context, tx pgx.Tx, topic, key string, record any) error {
-	payload, err := json.Marshal(record)
+func publish(ctx context.Context, tx pgx.Tx, topic, key string, state any) error {
+	payload, err := json.Marshal(state)
 	if err != nil {
 		return fmt.Errorf("writing the event of %s %q: %w", topic, key, err)
 	}
@@ -82,7 +84,7 @@ type event struct {
 func enqueueAll(ctx context.Context, tx pgx.Tx, events []event) error {
 	_, err := tx.CopyFrom(ctx, pgx.Identifier{"outbox"}, []string{"topic", "key", "payload", "headers"},
 		pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
-			return []any{events[i].topic, events[i].key, events[i].payload, events[i].headers}, nil
+			return []any{events[i].topic, events[i].key, events[i].payload, record.WithTrace(ctx, events[i].headers)}, nil
 		}))
 	if err != nil {
 		return fmt.Errorf("entering %d events into the outbox: %w", len(events), err)
@@ -101,24 +103,24 @@ func given(t time.Time) *time.Time {
 // same compares what two optional values say.
 func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
 
-func queryOne[T any](ctx context.Context, tx pgx.Tx, scan pgx.RowToFunc[T], text string, arguments ...any) (record T, err error) {
+func queryOne[T any](ctx context.Context, tx pgx.Tx, scan pgx.RowToFunc[T], text string, arguments ...any) (found T, err error) {
 	rows, err := tx.Query(ctx, text, arguments...)
 	if err != nil {
-		return record, err
+		return found, err
 	}
 	return pgx.CollectExactlyOneRow(rows, scan)
 }
 
-func readOne[T any](ctx context.Context, s *Store, doing string, scan pgx.RowToFunc[T], text string, arguments ...any) (record T, err error) {
+func readOne[T any](ctx context.Context, s *Store, doing string, scan pgx.RowToFunc[T], text string, arguments ...any) (found T, err error) {
 	rows, err := s.pool.Query(ctx, text, arguments...)
 	if err == nil {
-		record, err = pgx.CollectExactlyOneRow(rows, scan)
+		found, err = pgx.CollectExactlyOneRow(rows, scan)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return record, fmt.Errorf("%s: %w", doing, err)
+		return found, fmt.Errorf("%s: %w", doing, err)
 	}
-	return record, nil
+	return found, nil
 }

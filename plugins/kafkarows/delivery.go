@@ -111,6 +111,11 @@ func (o *output) row(msg *service.Message) (r kgo.Record, err error) {
 	if r.Value, err = msg.AsBytes(); err != nil {
 		return r, fmt.Errorf("reading a message: %w", err)
 	}
+	for _, name := range o.headers {
+		if value, ok := msg.MetaGet(name); ok {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+		}
+	}
 	topic := o.topic
 	if _, refused := msg.MetaGetImmut(quarantine.MetaReasons); refused {
 		// I4: a refused row is kept, and never among the good ones

@@ -20,6 +20,7 @@ const (
 	fieldTopic           = "topic"
 	fieldRefusedTopic    = "refused_topic"
 	fieldKey             = "key"
+	fieldHeaders         = "headers"
 	fieldCompression     = "compression"
 	fieldDeliveryTimeout = "record_delivery_timeout"
 	fieldMaxMessageBytes = "max_message_bytes"
@@ -57,6 +58,9 @@ Nothing lingers for company: many batches in flight fill Kafka's requests by the
 			service.NewInterpolatedStringField(fieldKey).
 				Description("The key of records that come as messages of their own. Left out, it is the metadata `"+record.MetaEntityID+"`, else `kafka_key`, else `"+quarantine.MetaSource+"`. Rows of blocks have theirs.").
 				Optional(),
+			service.NewStringListField(fieldHeaders).
+				Description("Metadata that become headers of records that come as messages of their own, by name. Rows of blocks have theirs.").
+				Default([]any{}).Example([]string{"traceparent"}),
 			service.NewStringEnumField(fieldCompression, "none", "lz4", "snappy", "zstd", "gzip").
 				Description("How records are compressed. On a fast network it costs more than all the rest.").Default("none"),
 			service.NewDurationField(fieldDeliveryTimeout).
@@ -79,6 +83,7 @@ type outputConfig struct {
 	topic           *service.InterpolatedString
 	refusedTopic    *service.InterpolatedString // nil where refused rows have no place
 	key             *service.InterpolatedString // nil for the key that the metadata has
+	headers         []string
 	compression     kgo.CompressionCodec
 	deliveryTimeout time.Duration
 	maxMessageBytes int32
@@ -114,6 +119,8 @@ func parseOutput(conf *service.ParsedConfig) (c outputConfig, err error) {
 	c.connection, err = parseConnection(conf)
 	check(err)
 	c.topic, c.refusedTopic, c.key = interpolated(fieldTopic), interpolated(fieldRefusedTopic), interpolated(fieldKey)
+	c.headers, err = conf.FieldStringList(fieldHeaders)
+	check(err)
 	name, err := conf.FieldString(fieldCompression)
 	check(err)
 	codec, known := compressions[name]

@@ -144,18 +144,24 @@ func TestI1RowsOfAnAcknowledgedBatchAreInKafka(t *testing.T) {
 	}
 }
 
-func TestTopicAndKeyMayComeOfTheMessage(t *testing.T) {
+func TestTopicKeyAndHeadersMayComeOfTheMessage(t *testing.T) {
 	_, broker := kafka(t, t.TempDir(), 0, kfake.SeedTopics(1, "shop-7"))
-	o := connected(t, "seed_brokers: [\""+broker+"\"]\ntopic: shop-${! @shop }\nkey: ${! this.id }")
+	o := connected(t, "seed_brokers: [\""+broker+"\"]\ntopic: shop-${! @shop }\nkey: ${! this.id }\nheaders: [from, absent]")
 	msg := service.NewMessage([]byte(`{"id":"x"}`))
 	msg.MetaSetMut("shop", "7")
+	msg.MetaSetMut("from", "till 3")
 	block := rowsBlock("1")
 	block.MetaSetMut("shop", "7")
 	if err := o.WriteBatch(t.Context(), service.MessageBatch{msg, block}); err != nil {
 		t.Fatal(err)
 	}
-	found, _ := read(t, broker, 2, "shop-7")
+	found, records := read(t, broker, 2, "shop-7")
 	wantAll(t, found, `shop-7 x {"id":"x"}`, "shop-7 k-0 1")
+	for _, r := range records {
+		if alone := string(r.Key) == "x"; alone && (len(r.Headers) != 1 || r.Headers[0].Key != "from" || string(r.Headers[0].Value) != "till 3") || !alone && len(r.Headers) > 0 {
+			t.Errorf("%s has headers %v", r.Key, r.Headers)
+		}
+	}
 }
 
 // Several outputs of a broker have the same block in hand.

@@ -22,6 +22,7 @@ const (
 	fieldPollInterval = "poll_interval"
 	fieldBatchSize    = "batch_size"
 	fieldAttempts     = "attempts"
+	fieldHandoverWait = "handover_wait"
 )
 
 // The metadata of every message: where the event goes, and the id of what it is about.
@@ -45,6 +46,9 @@ An event may come again, after a crash or when the output failed: the output mus
 			service.NewIntField(fieldBatchSize).Description("How many events a batch has at most.").Default(1000).Advanced(),
 			service.NewIntField(fieldAttempts).Description("How often an event is refused alone before others are tried, and it is set aside if they are taken.").
 				Default(3).Advanced(),
+			service.NewDurationField(fieldHandoverWait).
+				Description("How long to wait before publishing where another stream ended amid a batch, for instance because it was killed: until then what it sent is in Kafka, or lost. At least the `record_delivery_timeout` of the output. Where nothing was under way there is no waiting.").
+				Default("10s").Advanced(),
 		)
 }
 
@@ -59,6 +63,7 @@ type config struct {
 	pollInterval time.Duration
 	batchSize    int
 	attempts     int
+	handoverWait time.Duration
 }
 
 func parse(conf *service.ParsedConfig) (c config, err error) {
@@ -79,11 +84,15 @@ func parse(conf *service.ParsedConfig) (c config, err error) {
 	c.dsn, err = conf.FieldString(fieldPostgres)
 	note(fieldPostgres, err)
 	note(fieldPostgres, store.CheckDSN(c.dsn))
-	c.pollInterval, err = conf.FieldDuration(fieldPollInterval)
-	note(fieldPollInterval, err)
-	if err == nil && c.pollInterval <= 0 {
-		note(fieldPollInterval, errors.New("must be more than 0"))
+	duration := func(field string) time.Duration {
+		v, err := conf.FieldDuration(field)
+		note(field, err)
+		if err == nil && v <= 0 {
+			note(field, errors.New("must be more than 0"))
+		}
+		return v
 	}
+	c.pollInterval, c.handoverWait = duration(fieldPollInterval), duration(fieldHandoverWait)
 	c.batchSize, c.attempts = positive(fieldBatchSize), positive(fieldAttempts)
 	return c, errors.Join(faults...)
 }

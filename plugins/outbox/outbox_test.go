@@ -36,7 +36,12 @@ func shop(t *testing.T) (*store.Store, string) {
 
 func connected(t *testing.T, dsn string) *input {
 	t.Helper()
-	conf, err := Spec().ParseYAML("postgres_dsn: "+dsn, nil)
+	return connectedWith(t, dsn, "handover_wait: 1ms")
+}
+
+func connectedWith(t *testing.T, dsn, fields string) *input {
+	t.Helper()
+	conf, err := Spec().ParseYAML("postgres_dsn: "+dsn+"\n"+fields, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,6 +355,63 @@ func TestOneStreamReadsAndAnotherTakesOver(t *testing.T) {
 	answer(t, ack, nil)
 }
 
+// What a relay sent before it was killed may come to Kafka after that. Whoever is next must not be faster.
+func TestWhoeverTakesOverAmidABatchWaitsForWhatIsUnderWay(t *testing.T) {
+	const wait = 400 * time.Millisecond
+	for _, tc := range []struct {
+		name  string
+		end   func(first *input, st *store.Store, ack service.AckFunc)
+		waits bool
+	}{
+		{"killed amid a batch", func(first *input, _ *store.Store, _ service.AckFunc) { _ = first.Close(t.Context()) }, true},
+		{"cut off from PostgreSQL amid a batch", func(_ *input, st *store.Store, _ service.AckFunc) { terminate(t, st) }, true},
+		{"Kafka did not answer in time", func(first *input, _ *store.Store, ack service.AckFunc) {
+			answer(t, ack, errors.New("timeout"))
+			_ = first.Close(t.Context())
+		}, true},
+		{"ended when all was answered", func(first *input, st *store.Store, ack service.AckFunc) {
+			answer(t, ack, nil)
+			committed(t, st, "newer")
+			_ = first.Close(t.Context())
+		}, false},
+	} {
+		st, dsn := shop(t)
+		committed(t, st, "older")
+		first := connectedWith(t, dsn, "handover_wait: 400ms")
+		_, ack := read(t, first)
+		second := connectedWith(t, dsn, "handover_wait: 400ms")
+		ended := time.Now()
+		tc.end(first, st, ack)
+		read(t, second)
+		// without waiting it is its turn in far less: it asks at once
+		if took := time.Since(ended); (took >= wait) != tc.waits {
+			t.Errorf("%s: the next one publishes after %v", tc.name, took)
+		}
+	}
+}
+
+func TestWhoeverTakesOverAnEmptyOutboxPublishesAtOnce(t *testing.T) {
+	st, dsn := shop(t)
+	first := connected(t, dsn)
+	committed(t, st, "a")
+	_, ack := read(t, first)
+	answer(t, ack, nil)
+	terminate(t, st)
+	second := connectedWith(t, dsn, "handover_wait: 1h")
+	taken := make(chan []string)
+	go func() {
+		keys, _ := read(t, second)
+		taken <- keys
+	}()
+	for holder := first.relay.name; holder == first.relay.name; { // its turn comes while nothing is there
+		if err := st.Pool().QueryRow(t.Context(), `SELECT holder FROM outbox_turn`).Scan(&holder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	committed(t, st, "b")
+	wantKeys(t, <-taken, "b")
+}
+
 func TestCloseIsSafeTwiceAndBeforeConnect(t *testing.T) {
 	conf, err := Spec().ParseYAML("postgres_dsn: postgres://user:password@127.0.0.1:1/shop", nil)
 	if err != nil {
@@ -365,12 +427,12 @@ func TestCloseIsSafeTwiceAndBeforeConnect(t *testing.T) {
 }
 
 func TestFaultsOfTheConfigAreReportedTogether(t *testing.T) {
-	conf, err := Spec().ParseYAML("postgres_dsn: ''\nbatch_size: 0\nattempts: 0\npoll_interval: 0s", nil)
+	conf, err := Spec().ParseYAML("postgres_dsn: ''\nbatch_size: 0\nattempts: 0\npoll_interval: 0s\nhandover_wait: 0s", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = newInput(conf, service.MockResources())
-	for _, field := range []string{fieldPostgres, fieldBatchSize, fieldAttempts, fieldPollInterval} {
+	for _, field := range []string{fieldPostgres, fieldBatchSize, fieldAttempts, fieldPollInterval, fieldHandoverWait} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("field %s is not named: %v", field, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/store"
@@ -35,11 +36,20 @@ type relay struct {
 	outbox *store.Outbox // nil while it is not our turn
 	pause  time.Duration
 	doubts doubts
+	// name tells our turns from those of others.
+	name string
+	// unsettled says that Kafka may yet get something that we sent.
+	unsettled bool
+	// quietUntil is when Kafka has all that a holder before us sent.
+	quietUntil time.Time
 }
 
 func newRelay(c config, log *service.Logger) *relay {
-	return &relay{config: c, log: log, token: make(chan struct{}, 1)}
+	return &relay{config: c, log: log, token: make(chan struct{}, 1), name: uuid.NewString()}
 }
+
+// errQuiet is returned while others may have something under way.
+var errQuiet = errors.New("another relay may have events under way")
 
 // next returns events to publish; resolve must follow, unless there is an error.
 func (r *relay) next(ctx context.Context, st *store.Store) ([]store.Event, error) {
@@ -72,7 +82,7 @@ func (r *relay) await(ctx context.Context, st *store.Store) ([]store.Event, erro
 		wait := r.pollInterval
 		events, err := r.read(ctx, st)
 		switch {
-		case errors.Is(err, store.ErrBusy):
+		case errors.Is(err, store.ErrBusy), errors.Is(err, errQuiet):
 			wait = turnInterval
 		case err != nil || len(events) > 0:
 			return events, err
@@ -90,13 +100,22 @@ func (r *relay) read(ctx context.Context, st *store.Store) ([]store.Event, error
 		return nil, service.ErrNotConnected
 	}
 	if r.outbox == nil {
-		held, err := st.LockOutbox(ctx)
+		held, err := st.LockOutbox(ctx, r.name)
 		if err != nil {
 			return nil, err
 		}
 		r.outbox, r.doubts = held, doubts{}
+		if held.Abandoned {
+			r.log.Infof("waiting %s before events are published: the relay before ended amid a batch, which may still come to Kafka", r.handoverWait)
+			r.quietUntil = time.Now().Add(r.handoverWait)
+		}
 	}
-	return r.doubts.read(ctx, r.outbox, r.batchSize)
+	if time.Now().Before(r.quietUntil) {
+		return nil, errQuiet // I3: an older event must not come behind a newer one of its key
+	}
+	events, err := r.doubts.read(ctx, r.outbox, r.batchSize)
+	r.unsettled = r.unsettled || len(events) > 0
+	return events, err
 }
 
 // resolve takes the answer to a batch. I2: an event leaves the outbox only once the output has it. Of a
@@ -117,7 +136,7 @@ func (r *relay) settle(ctx context.Context, events []store.Event, rejected error
 		return nil // closed meanwhile: whoever has the turn delivers them again
 	}
 	if rejected == nil {
-		r.pause = 0
+		r.pause, r.unsettled = 0, false
 		r.doubts.taken()
 		return r.outbox.Published(ctx, events)
 	}
@@ -136,10 +155,15 @@ func (r *relay) letGo(closed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = r.closed || closed
-	if r.outbox != nil {
+	switch {
+	case r.outbox == nil:
+		return
+	case r.unsettled:
 		r.outbox.Release()
-		r.outbox = nil
+	default:
+		r.outbox.End()
 	}
+	r.outbox = nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
