@@ -47,6 +47,7 @@ func (s *stageSet) generate(ctx context.Context, b *bench) error {
 	decoder, batch := columns.NewDecoder(rules, columns.Typed, time.UTC), columns.NewBatch(rules, objectRows)
 	writer := layout.NewWriter(parquetfile.Zstd)
 	var json []byte
+	known := newShopKeys()
 	var ends []int
 	var numbers []int32
 	var object bytes.Buffer
@@ -83,6 +84,7 @@ func (s *stageSet) generate(ctx context.Context, b *bench) error {
 			}
 			ends, numbers = append(ends, len(json)), append(numbers, int32(len(numbers)))
 		}
+		known.add(batch)
 		object.Reset()
 		if err := writer.WriteFile(&object, batch, numbers, value); err != nil {
 			return err
@@ -92,6 +94,9 @@ func (s *stageSet) generate(ctx context.Context, b *bench) error {
 		if _, err := client.PutObject(ctx, rawBucket, key, &object, int64(object.Len()), minio.PutObjectOptions{}); err != nil {
 			return fmt.Errorf("putting object: %w", err)
 		}
+	}
+	if err := known.enter(ctx, b); err != nil {
+		return err
 	}
 	b.note("%s: %d rows in objects of %.1f MB, %d of them bad", s.name, s.rows, float64(size)/1e6, s.refused)
 	return nil
