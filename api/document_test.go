@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -31,6 +32,25 @@ func TestTheDocumentSaysWhatABodyMayBe(t *testing.T) {
 	const email = `{"description":"Unique among customers.","maxLength":320,"pattern":"^[^@\\x00-\\x20\\x7f]+@[^@\\x00-\\x20\\x7f]+$","type":"string"}`
 	if string(body.Properties["email"]) != email {
 		t.Errorf("its e-mail is documented as %s", body.Properties["email"])
+	}
+}
+
+func TestTheDocumentSaysWhoseEventCounts(t *testing.T) {
+	var doc struct {
+		Paths map[string]map[string]struct{ Description string }
+	}
+	w := do(newPurchaseShop(t, away), "GET", "/openapi.json", "", nil)
+	if err := json.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct{ path, method, says string }{
+		{"/api/v1/purchases", "post", "known only from purchases sent in bulk"},
+		{"/api/v1/purchases/{purchase_id}", "get", "a correction or a deletion, shows within 5 s"},
+		{"/api/v1/products/{id}", "get", "publish no event of the product"},
+	} {
+		if got := doc.Paths[want.path][want.method].Description; !strings.Contains(got, want.says) {
+			t.Errorf("%s %s does not say %q: %s", want.method, want.path, want.says, got)
+		}
 	}
 }
 

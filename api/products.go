@@ -35,6 +35,11 @@ type productQuery struct {
 
 type products struct{ *resource }
 
+// stockDoc says where the stock is to be had. An event of the product for every sale would make a product that
+// sells well the key of as many events as there are purchases, each of which tells it already.
+const stockDoc = "The stock is what this answers: sales and deleted purchases change it at once. " +
+	"They publish no event of the product: the topic `products` tells of changes of the catalogue, with the stock at that moment, and `purchases` of what is sold."
+
 func (s *Server) registerProducts() {
 	r := products{s.resource("products", "product")}
 	body := RowSchema(r.contract, "id", "created_at")
@@ -43,10 +48,10 @@ func (s *Server) registerProducts() {
 		OperationID: "create-product", Method: http.MethodPost, Path: r.path, DefaultStatus: http.StatusCreated, Summary: "Create a product",
 	}, auth.ScopeWrite, RowSchema(r.contract), map[string]string{"409": "Another product has this id."}, r.create)
 	register(r.resource, huma.Operation{
-		OperationID: "list-products", Method: http.MethodGet, Path: r.path, Summary: "List products, newest first",
+		OperationID: "list-products", Method: http.MethodGet, Path: r.path, Summary: "List products, newest first", Description: stockDoc,
 	}, auth.ScopeRead, nil, nil, r.list)
 	register(r.resource, huma.Operation{
-		OperationID: "product", Method: http.MethodGet, Path: item, Summary: "Show a product",
+		OperationID: "product", Method: http.MethodGet, Path: item, Summary: "Show a product", Description: stockDoc,
 	}, auth.ScopeRead, nil, map[string]string{"404": "There is no such product."}, r.show)
 	register(r.resource, huma.Operation{
 		OperationID: "replace-product", Method: http.MethodPut, Path: item, Summary: "Replace all of a product but its id and creation time",

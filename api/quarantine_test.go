@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,33 @@ func TestRefusedRowsAreCountedAndShown(t *testing.T) {
 	}
 	s.allow(auth.ScopeWrite)
 	wantProblem(t, s.do("GET", "/quarantine", ""), http.StatusForbidden)
+}
+
+func TestTheDocumentNamesTheEntitiesWhoseRowsCanBeBroughtBack(t *testing.T) {
+	var doc struct {
+		Paths map[string]struct {
+			Post struct {
+				RequestBody struct {
+					Content map[string]struct {
+						Schema struct {
+							Required   []string
+							Properties map[string]struct{ Enum []string }
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(do(newQuarantine(t), "GET", "/openapi.json", "", nil).Body.Bytes(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for path, required := range map[string]string{"replay": "entity", "discard": "entity why"} {
+		body := doc.Paths["/api/v1/quarantine/"+path].Post.RequestBody.Content["application/json"].Schema
+		slices.Sort(body.Required)
+		if got := strings.Join(body.Required, " "); got != required || !slices.Contains(body.Properties["entity"].Enum, "purchases") {
+			t.Errorf("%s requires %s, of the entities %v", path, got, body.Properties["entity"].Enum)
+		}
+	}
 }
 
 func TestRefusedRowsAreReplayedAndDiscardedOverTheAPI(t *testing.T) {
