@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/shop-connect/shop-connect/internal/clock"
 	"github.com/shop-connect/shop-connect/internal/store"
@@ -84,26 +84,19 @@ func (r *Reader) Purchases(ctx context.Context, wanted Wanted, page store.Page) 
 // walk reads back from the newest day, or from where the cursor points, until it has one purchase more
 // than the page ends with.
 func (r *Reader) walk(ctx context.Context, wanted Wanted, page store.Page) (found []located, err error) {
-	conditions, arguments := []string{"1"}, []any{}
-	where := func(condition string, values ...any) {
-		conditions, arguments = append(conditions, condition), append(arguments, values...)
-	}
-	if wanted.CustomerID != 0 {
-		where("customer_id = ?", wanted.CustomerID)
-	}
-	if wanted.ProductID != "" {
-		where("product_id = ?", wanted.ProductID)
-	}
+	wants := wanted.condition()
 	before := lastDay + 1
 	if page.Cursor != "" {
-		behind, err := parseCursor(page.Cursor)
+		end, err := parseCursor(page.Cursor)
 		if err != nil {
 			return nil, err
 		}
-		where("(toUnixTimestamp64Micro(purchased_at), id) < (?, ?)", behind.Micros, behind.ID)
-		before = behind.Day + 1
+		// the day where a page ended mostly fills the next one too: there is no need to look for it
+		if found, err = r.between(ctx, wants.behind(end), end.Day, end.Day, page.Skip+page.Limit+1); err != nil {
+			return nil, err
+		}
+		before = end.Day
 	}
-	condition := strings.Join(conditions, " AND ")
 	for span := int32(firstSpan); len(found) <= page.Skip+page.Limit; span *= spanFactor {
 		newest, err := r.newestDay(ctx, before)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -113,7 +106,7 @@ func (r *Reader) walk(ctx context.Context, wanted Wanted, page store.Page) (foun
 			return nil, err
 		}
 		from := max(newest-span+1, firstDay)
-		more, err := r.between(ctx, condition, arguments, from, newest, page.Skip+page.Limit+1-len(found))
+		more, err := r.between(ctx, wants, from, newest, page.Skip+page.Limit+1-len(found))
 		if err != nil {
 			return nil, err
 		}
@@ -131,14 +124,41 @@ func (r *Reader) newestDay(ctx context.Context, before int32) (day int32, err er
 
 func date(day int32) string { return "toDate32('" + clock.DateString(int64(day)) + "')" }
 
+// condition is what rows must fulfil, and the arguments of its text.
+type condition struct {
+	text      string
+	arguments []any
+}
+
+func (c condition) and(text string, arguments ...any) condition {
+	return condition{c.text + " AND " + text, append(slices.Clip(c.arguments), arguments...)}
+}
+
+func (w Wanted) condition() condition {
+	c := condition{text: "1"}
+	if w.CustomerID != 0 {
+		c = c.and("customer_id = ?", w.CustomerID)
+	}
+	if w.ProductID != "" {
+		c = c.and("product_id = ?", w.ProductID)
+	}
+	return c
+}
+
+// behind adds that rows come after a position.
+func (c condition) behind(p position) condition {
+	const at = "toUnixTimestamp64Micro(purchases.purchased_at)"
+	return c.and("("+at+" < ? OR "+at+" = ? AND id < ?)", p.Micros, p.Micros, p.ID)
+}
+
 // between reads purchases of some days. Rows of one id and day share a partition, so that no two
 // partitions need to be merged.
-func (r *Reader) between(ctx context.Context, condition string, arguments []any, from, to int32, limit int) (found []located, err error) {
+func (r *Reader) between(ctx context.Context, c condition, from, to int32, limit int) (found []located, err error) {
 	rows, err := r.db.QueryContext(ctx, fmt.Sprintf(`
 		SELECT %s FROM purchases FINAL
 		WHERE purchase_date BETWEEN %s AND %s AND %s
 		ORDER BY purchases.purchased_at DESC, id DESC LIMIT %d
-		SETTINGS do_not_merge_across_partitions_select_final = 1`, purchaseColumns, date(from), date(to), condition, limit), arguments...)
+		SETTINGS do_not_merge_across_partitions_select_final = 1`, purchaseColumns, date(from), date(to), c.text, limit), c.arguments...)
 	if err != nil {
 		return nil, err
 	}
