@@ -164,10 +164,22 @@ func (s *Store) DecideObject(ctx context.Context, run string, o QuarantineObject
 	return nil
 }
 
-// ForgetStageFault lets a RAW object that was refused whole be looked at anew by the next run of STAGE.
-func (s *Store) ForgetStageFault(ctx context.Context, entity, key string) error {
-	if _, err := s.pool.Exec(ctx, `DELETE FROM stage_objects WHERE entity = $1 AND key = $2 AND fault <> ''`, entity, key); err != nil {
-		return fmt.Errorf("letting %q be staged again: %w", key, err)
+// StageAgain lets a RAW object that was refused whole be looked at anew by the next run of STAGE, be it as it
+// was or put back: the refusal is forgotten and the object waits, in one transaction, or nobody would ever
+// come for it (I4).
+func (s *Store) StageAgain(ctx context.Context, o RawObject) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM stage_objects WHERE entity = $1 AND key = $2 AND fault <> ''`, o.Entity, o.Key)
+	// what is in STAGE in this state stays as it is
+	batch.Queue(`
+		INSERT INTO raw_objects AS known (bucket, entity, key, etag, size, written_at, pending)
+		SELECT $1, $2, $3, $4, $5, $6, NOT EXISTS (SELECT FROM stage_objects WHERE entity = $2 AND key = $3 AND etag = $4)
+		ON CONFLICT (bucket, key) DO UPDATE SET
+			etag = excluded.etag, size = excluded.size, written_at = excluded.written_at,
+			registered_at = excluded.registered_at, pending = known.pending OR excluded.pending`,
+		o.Bucket, o.Entity, o.Key, o.ETag, o.Size, o.WrittenAt)
+	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, batch).Close() }); err != nil {
+		return fmt.Errorf("letting %q be staged again: %w", o.Key, err)
 	}
 	return nil
 }

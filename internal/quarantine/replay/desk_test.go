@@ -36,13 +36,15 @@ type desk struct {
 	*testing.T
 	*replay.Engine
 	entity string
+	dsn    string
 	admin  *kadm.Client
 }
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	vars := testservers.Env(t)
-	s, err := store.Open(t.Context(), testservers.Postgres(t))
+	dsn := testservers.Postgres(t)
+	s, err := store.Open(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,7 @@ func newDesk(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{T: t, entity: fmt.Sprintf("purchases%d", entities.Add(1)), admin: kadm.NewClient(kafka)}
+	d := &desk{T: t, entity: fmt.Sprintf("purchases%d", entities.Add(1)), dsn: dsn, admin: kadm.NewClient(kafka)}
 	rules.Entity = d.entity
 	if _, err := d.admin.CreateTopic(t.Context(), 3, 1, nil, d.entity); err != nil {
 		t.Fatal(err)

@@ -52,20 +52,25 @@ func (w *work) putBack(ctx context.Context, o store.QuarantineObject) (why strin
 		return o.Fault + "; discard it", nil
 	}
 	client := w.Catalog.Objects
-	_, err = client.StatObject(ctx, w.RawBucket, key, minio.StatObjectOptions{})
-	there := err == nil
-	if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchKey {
+	there, err := client.StatObject(ctx, w.RawBucket, key, minio.StatObjectOptions{})
+	gone := minio.ToErrorResponse(err).Code == minio.NoSuchKey
+	if err != nil && !gone {
 		return "", fmt.Errorf("looking at s3://%s/%s: %w", w.RawBucket, key, err)
 	}
 	if w.request.DryRun {
 		return "", nil
 	}
-	if !there {
+	if gone {
 		_, err := client.CopyObject(ctx, minio.CopyDestOptions{Bucket: w.RawBucket, Object: key},
 			minio.CopySrcOptions{Bucket: w.Catalog.Bucket, Object: o.Key, MatchETag: o.ETag})
 		if err != nil {
 			return "", fmt.Errorf("putting %s back to s3://%s/%s: %w", o.Key, w.RawBucket, key, err)
 		}
+		if there, err = client.StatObject(ctx, w.RawBucket, key, minio.StatObjectOptions{}); err != nil {
+			return "", fmt.Errorf("looking at s3://%s/%s: %w", w.RawBucket, key, err)
+		}
 	}
-	return "", w.Store.ForgetStageFault(ctx, o.Entity, key)
+	return "", w.Store.StageAgain(ctx, store.RawObject{
+		Object: store.Object{Bucket: w.RawBucket, Entity: o.Entity, Key: key, ETag: there.ETag}, Size: there.Size, WrittenAt: there.LastModified,
+	})
 }
