@@ -14,9 +14,10 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// TokenAttempts is how often a minute somebody may try to trade a password for a token.
+// TokenAttempts is how often a minute somebody may fail to trade a password for a token.
 type TokenAttempts struct {
-	// PerUser holds for a user name from wherever, known or not; defaultAttemptsPerUser if 0.
+	// PerUser holds for a user name from one address, whether it is known or not; from all addresses
+	// together it is fromAnywhere times that. defaultAttemptsPerUser if 0.
 	PerUser int
 	// PerAddress holds for a client's address, whatever names it tries; defaultAttemptsPerAddress if 0.
 	PerAddress int
@@ -26,6 +27,10 @@ type TokenAttempts struct {
 const (
 	defaultAttemptsPerUser    = 20
 	defaultAttemptsPerAddress = 60
+
+	// fromAnywhere keeps one client's guesses from locking a user out who is elsewhere, and many clients
+	// from guessing without a limit.
+	fromAnywhere = 10
 )
 
 func (c TokenAttempts) check() error {
@@ -37,37 +42,49 @@ func (c TokenAttempts) check() error {
 
 // attempts limits how fast passwords can be guessed.
 type attempts struct {
-	users, addresses *buckets
+	users, anywhere, addresses *buckets
 }
 
 func newAttempts(c TokenAttempts) *attempts {
+	perUser := cmp.Or(c.PerUser, defaultAttemptsPerUser)
 	return &attempts{
-		users:     perMinute(cmp.Or(c.PerUser, defaultAttemptsPerUser)),
+		users:     perMinute(perUser),
+		anywhere:  perMinute(perUser * fromAnywhere),
 		addresses: perMinute(cmp.Or(c.PerAddress, defaultAttemptsPerAddress)),
 	}
 }
 
-// take counts an attempt, and returns how long to wait where it is one too many. An address that is at
-// its limit cannot use up the attempts of a user.
-func (a *attempts) take(user, address string, now time.Time) time.Duration {
-	if wait := takeOne(a.addresses.of(address), now); wait > 0 {
-		return wait
+// attempt is one that was counted.
+type attempt struct {
+	taken []*rate.Reservation
+	at    time.Time
+}
+
+// forgive takes the attempt off the count: it was no guess.
+func (a attempt) forgive() {
+	for _, r := range a.taken {
+		r.CancelAt(a.at)
 	}
+}
+
+// take counts an attempt, and returns how long to wait where it is one too many, which counts nothing.
+func (a *attempts) take(user, address string, now time.Time) (attempt, time.Duration) {
 	name := sha256.Sum256([]byte(user)) // names can be long
-	return takeOne(a.users.of(string(name[:])), now)
+	taken := attempt{at: now}
+	for _, bucket := range []*rate.Limiter{
+		a.addresses.of(address), a.users.of(string(name[:]) + address), a.anywhere.of(string(name[:])),
+	} {
+		r := bucket.ReserveN(now, 1)
+		taken.taken = append(taken.taken, r)
+		if wait := r.DelayFrom(now); wait > 0 {
+			taken.forgive()
+			return attempt{}, wait
+		}
+	}
+	return taken, 0
 }
 
 func perMinute(n int) *buckets { return newBuckets(rate.Limit(float64(n)/time.Minute.Seconds()), n) }
-
-// takeOne takes one from a bucket, or returns how long until there is one.
-func takeOne(bucket *rate.Limiter, now time.Time) time.Duration {
-	attempt := bucket.ReserveN(now, 1)
-	wait := attempt.DelayFrom(now)
-	if wait > 0 {
-		attempt.CancelAt(now)
-	}
-	return wait
-}
 
 // tooManyAttempts is the answer to one attempt too many.
 func tooManyAttempts(wait time.Duration) *Problem {

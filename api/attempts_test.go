@@ -8,10 +8,9 @@ import (
 
 func TestAttemptsAreLimitedPerUserAndPerAddress(t *testing.T) {
 	a, now := newAttempts(TokenAttempts{PerUser: 3, PerAddress: 6}), time.Now()
-	taken := func(user, address string) int {
-		n := 0
+	taken := func(user, address string) (n int) {
 		for range 100 {
-			if a.take(user, address, now) == 0 {
+			if _, wait := a.take(user, address, now); wait == 0 {
 				n++
 			}
 		}
@@ -20,24 +19,46 @@ func TestAttemptsAreLimitedPerUserAndPerAddress(t *testing.T) {
 	if n := taken("ann", "10.0.0.1"); n != 3 {
 		t.Errorf("one user may try %d times", n)
 	}
-	if wait := a.take("ann", "10.0.0.2", now); wait <= 0 || wait > 20*time.Second {
-		t.Errorf("from another address the user waits %v", wait)
+	if _, wait := a.take("ann", "10.0.0.1", now); wait <= 0 || wait > 20*time.Second {
+		t.Errorf("the user waits %v", wait)
 	}
-	if n := taken("bob", "10.0.0.3"); n != 3 {
-		t.Errorf("another user may try %d times", n)
+	if n := taken("bob", "10.0.0.1"); n != 3 {
+		t.Errorf("another user of the address may try %d times", n)
 	}
-	n := 0
-	for i := range 100 {
-		if a.take(fmt.Sprint("user", i), "10.0.0.4", now) == 0 {
-			n++
-		}
-	}
-	if n != 6 {
-		t.Errorf("one address may try %d times", n)
+	if n := taken("eve", "10.0.0.1"); n != 0 {
+		t.Errorf("an address at its limit may try %d times more", n)
 	}
 	now = now.Add(20 * time.Second)
-	if n := taken("ann", "10.0.0.2"); n != 1 {
+	if n := taken("ann", "10.0.0.1"); n != 1 {
 		t.Errorf("after a third of a minute one user may try %d times again", n)
+	}
+}
+
+func TestNobodyIsLockedOutFromElsewhereUntilManyGuess(t *testing.T) {
+	a, now := newAttempts(TokenAttempts{PerUser: 3, PerAddress: 6}), time.Now()
+	guesses := 0
+	for i := range 100 {
+		address := fmt.Sprint("10.0.0.", i)
+		for {
+			if _, wait := a.take("ann", address, now); wait > 0 {
+				break
+			}
+			guesses++
+		}
+	}
+	if guesses != 3*fromAnywhere {
+		t.Errorf("from everywhere there were %d guesses", guesses)
+	}
+}
+
+func TestAGoodPasswordIsNoGuess(t *testing.T) {
+	a, now := newAttempts(TokenAttempts{PerUser: 3, PerAddress: 6}), time.Now()
+	for i := range 100 {
+		taken, wait := a.take("ann", "10.0.0.1", now)
+		if wait > 0 {
+			t.Fatalf("login %d has to wait %v", i, wait)
+		}
+		taken.forgive()
 	}
 }
 

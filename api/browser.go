@@ -18,7 +18,7 @@ var (
 	varyOrigin    = []string{"Origin"}
 	allowMethods  = []string{"GET, HEAD, POST, PUT, PATCH, DELETE"}
 	allowHeaders  = []string{"Authorization, Content-Type, Content-Encoding, Idempotency-Key, X-Request-Id"}
-	exposeHeaders = []string{"X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Location, Idempotent-Replayed"}
+	exposeHeaders = []string{"X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Location, Link, X-Next-Cursor, Idempotent-Replayed"}
 	preflightAge  = []string{"600"}
 )
 

@@ -47,9 +47,9 @@ func jwtField() *service.ConfigField {
 func attemptsField() *service.ConfigField {
 	return service.NewObjectField(fieldAttempts,
 		service.NewIntField(fieldPerUser).
-			Description("Attempts a minute for one user name, from wherever.").Default(defaultAttemptsPerUser),
+			Description("Failed attempts a minute for one user name from one address; ten times as many from all addresses together.").Default(defaultAttemptsPerUser),
 		service.NewIntField(fieldPerAddress).
-			Description("Attempts a minute from one address, or one /64 of IPv6, for whatever user.").Default(defaultAttemptsPerAddress),
+			Description("Failed attempts a minute from one address, or one /64 of IPv6, for whatever user.").Default(defaultAttemptsPerAddress),
 	).Description("How often somebody may try to get a token by password.").Advanced()
 }
 

@@ -69,7 +69,7 @@ func (s *Server) registerToken() {
 			"429": "Too many attempts of this user, or from this address.", "503": "The database is away, or too many log in at once.",
 		}),
 	}
-	huma.Register(s.huma, op, s.issueToken)
+	huma.Register(s.huma, answeredWithin(storeTimeout, op), s.issueToken)
 	delete(content, "application/octet-stream") // huma's guess at a raw body
 }
 
@@ -78,7 +78,8 @@ func (s *Server) issueToken(ctx context.Context, r *tokenRequest) (*tokenAnswer,
 	if problem != nil {
 		return nil, problem
 	}
-	if wait := s.attempts.take(given.Username, r.address, time.Now()); wait > 0 {
+	attempt, wait := s.attempts.take(given.Username, r.address, time.Now())
+	if wait > 0 {
 		return nil, tooManyAttempts(wait)
 	}
 	scopes, err := s.scopesOf(ctx, given)
@@ -91,6 +92,7 @@ func (s *Server) issueToken(ctx context.Context, r *tokenRequest) (*tokenAnswer,
 		s.log.Error("looking up a user", "error", err)
 		return nil, Unavailable("users cannot be looked up at the moment; send the request again")
 	}
+	attempt.forgive()
 	token, err := s.config.Issuer.Issue(given.Username, scopes)
 	if err != nil {
 		return nil, err

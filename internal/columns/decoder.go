@@ -43,15 +43,17 @@ type Decoder struct {
 	shop       *time.Location
 	now        time.Time
 
-	index   map[string]int
-	order   []int // of the fields in the row before, as far as it was plain
-	json    jx.Decoder
-	onField func(d *jx.Decoder, key []byte) error
-	cells   []cell
-	arena   []byte
-	source  []byte // what the texts of cells are in: the row itself, or arena
-	deleted bool
-	reasons []contract.Reason
+	index map[string]int
+	order []int // of the fields in the row before, as far as it was plain
+	json  jx.Decoder
+	// unescape reads a text once more, whose bytes had to be seen first.
+	unescape jx.Decoder
+	onField  func(d *jx.Decoder, key []byte) error
+	cells    []cell
+	arena    []byte
+	source   []byte // what the texts of cells are in: the row itself, or arena
+	deleted  bool
+	reasons  []contract.Reason
 }
 
 // cell is a value of the row in hand, before it is known whether the row stays.
@@ -312,11 +314,19 @@ var (
 )
 
 func (d *Decoder) text(json *jx.Decoder, c *cell) (fault, err error) {
+	raw, err := json.Raw()
+	if err != nil {
+		return nil, err
+	}
 	c.start = len(d.arena)
-	if d.arena, err = json.StrAppend(d.arena); err != nil {
+	d.unescape.ResetBytes(raw)
+	if d.arena, err = d.unescape.StrAppend(d.arena); err != nil {
 		return nil, err
 	}
 	c.end = len(d.arena)
+	if halfPair(raw) {
+		return errSurrogate, nil
+	}
 	if !utf8.Valid(d.arena[c.start:c.end]) {
 		return errUTF8, nil
 	}
