@@ -63,7 +63,7 @@ func openBackends(vars map[string]string) (*backends, error) {
 		kafka.Close()
 		return nil, err
 	}
-	if err := adoptContracts(ctx, ledger, slices.Collect(maps.Values(shop.Contracts))); err != nil {
+	if err := ledger.AdoptContracts(ctx, slices.Collect(maps.Values(shop.Contracts))...); err != nil {
 		kafka.Close()
 		ledger.Close()
 		return nil, err

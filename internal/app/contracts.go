@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,23 +13,7 @@ import (
 
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/env"
-	"github.com/shop-connect/shop-connect/internal/store"
 )
-
-// adoptContracts refuses contracts that rows stored so far do not fit, all of them at once.
-func adoptContracts(ctx context.Context, ledger *store.Store, contracts []*contract.Contract) error {
-	var faults []error
-	for _, c := range contracts {
-		faults = append(faults, ledger.AdoptContract(ctx, c.Entity, c.Version, c.Source, func(latest string) error {
-			old, err := contract.Parse([]byte(latest))
-			if err != nil {
-				return fmt.Errorf("reading the version in use: %w", err)
-			}
-			return contract.CheckSuccessor(old, c)
-		}))
-	}
-	return errors.Join(faults...)
-}
 
 func contractCommand() *cli.Command {
 	return &cli.Command{

@@ -126,7 +126,7 @@ func (s *stack) serve(ctx context.Context, dataDir, dir string, own *addresses) 
 	}
 	defer ledger.Close()
 	pipelines.adopt = func(ctx context.Context, contracts []*contract.Contract) error {
-		return adoptContracts(ctx, ledger, contracts)
+		return ledger.AdoptContracts(ctx, contracts...)
 	}
 	if err := env.WriteFile(dataDir, s.vars); err != nil {
 		return err

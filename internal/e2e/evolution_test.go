@@ -60,18 +60,18 @@ func TestAFieldThatAContractGainsReachesEveryLayerWithoutARestart(t *testing.T) 
 	lake := func(bucket string) string {
 		return fmt.Sprintf("s3('%s/%s/purchases/**.parquet','%s','%s')", up.Env[env.S3Endpoint], bucket, up.Env[env.S3AccessKey], up.Env[env.S3SecretKey])
 	}
-	inLayer := func(bucket string) func() (bool, string) {
+	inLayer := func(bucket, id, coupon string) func() (bool, string) {
 		return func() (bool, string) {
 			var n uint64
-			err := conn.QueryRow(t.Context(), "SELECT count() FROM "+lake(bucket)+" WHERE id = 'after' AND coupon_code = 'WELCOME' SETTINGS schema_inference_mode = 'union'").Scan(&n)
+			err := conn.QueryRow(t.Context(), fmt.Sprintf("SELECT count() FROM %s WHERE id = '%s' AND coupon_code = '%s' SETTINGS schema_inference_mode = 'union'", lake(bucket), id, coupon)).Scan(&n)
 			return n == 1, fmt.Sprint(n, err)
 		}
 	}
-	eventually(t, 30*time.Second, "RAW has the coupon", inLayer("shop-raw-data"))
+	eventually(t, 30*time.Second, "RAW has the coupon", inLayer("shop-raw-data", "after", "WELCOME"))
 	if output, err := shopConnect(t, up, "run-batch", "copy_raw_to_stage"); err != nil {
 		t.Fatal(output, err)
 	}
-	eventually(t, 5*time.Second, "STAGE has the coupon", inLayer("shop-stage-data"))
+	eventually(t, 5*time.Second, "STAGE has the coupon", inLayer("shop-stage-data", "after", "WELCOME"))
 	eventually(t, 30*time.Second, "Iceberg has the coupon", func() (bool, string) {
 		var n uint64
 		err := conn.QueryRow(t.Context(), fmt.Sprintf("SELECT count() FROM icebergS3('%s/analytics/analytics.db/purchase_product_facts/','%s','%s') WHERE id = 'after' AND coupon_code = 'WELCOME'",
@@ -89,14 +89,24 @@ func TestAFieldThatAContractGainsReachesEveryLayerWithoutARestart(t *testing.T) 
 		return active, ""
 	})
 	sell("later", `,"coupon_code":"STILL TEXT"`)
+	eventually(t, 30*time.Second, "RAW has the later sale", inLayer("shop-raw-data", "later", "STILL TEXT"))
+	const refusal = `field "coupon_code": was string, is int64`
+	if output, err := shopConnect(t, up, "run-batch", "copy_raw_to_stage"); err == nil || !strings.Contains(output, refusal) {
+		t.Errorf("staging by an incompatible contract: %v\n%s", err, output)
+	}
 	if err := up.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := upproc.Start(t.Context(), upproc.Config{Binary: binary, DataDir: data, Pipelines: pipelines}); err == nil || !strings.Contains(err.Error(), `field "coupon_code": was string, is int64`) {
+	if _, err := upproc.Start(t.Context(), upproc.Config{Binary: binary, DataDir: data, Pipelines: pipelines}); err == nil || !strings.Contains(err.Error(), refusal) {
 		t.Errorf("a start with an incompatible contract: %v", err)
 	}
 	saveLikeAnEditor(t, filepath.Join(pipelines, "contracts", "purchases.yaml"), with("purchases"))
 	up = startUp(t, data, pipelines)
+	conn = openClickHouse(t, up)
+	if output, err := shopConnect(t, up, "run-batch", "copy_raw_to_stage"); err != nil {
+		t.Fatal(output, err)
+	}
+	eventually(t, 5*time.Second, "STAGE has the later sale", inLayer("shop-stage-data", "later", "STILL TEXT"))
 	if err := up.Stop(); err != nil {
 		t.Error(err)
 	}

@@ -97,6 +97,13 @@ func (f *faults) lake(conf *service.ParsedConfig) *lake {
 
 func (l *lake) entities() []string { return slices.Sorted(maps.Keys(l.layouts)) }
 
+func (l *lake) contracts() (all []*contract.Contract) {
+	for _, entity := range l.entities() {
+		all = append(all, l.layouts[entity].Contract)
+	}
+	return all
+}
+
 // open connects when there is something to do; processors have no Connect.
 func (l *lake) open(ctx context.Context) error {
 	l.mu.Lock()
@@ -111,6 +118,10 @@ func (l *lake) open(ctx context.Context) error {
 	if l.store == nil {
 		opened, err := store.Open(ctx, l.dsn)
 		if err != nil {
+			return err
+		}
+		if err := opened.AdoptContracts(ctx, l.contracts()...); err != nil {
+			opened.Close()
 			return err
 		}
 		l.store = opened

@@ -74,6 +74,10 @@ func (p *processor) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := opened.AdoptContracts(ctx, p.contract); err != nil {
+			opened.Close()
+			return err
+		}
 		p.store = opened
 	}
 	return nil

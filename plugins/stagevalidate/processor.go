@@ -73,6 +73,11 @@ func (p *processor) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// by a contract that rows stored so far do not fit, good rows would be refused
+		if err := opened.AdoptContracts(ctx, p.cfg.contracts()...); err != nil {
+			opened.Close()
+			return err
+		}
 		p.store, p.directory = opened, references.NewDirectory(opened)
 	}
 	return nil

@@ -11,7 +11,9 @@ package stagevalidate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
@@ -61,6 +63,13 @@ type config struct {
 	bucket, quarantine string
 	dsn                string
 	compression        parquetfile.Compression
+}
+
+func (c *config) contracts() (all []*contract.Contract) {
+	for _, entity := range slices.Sorted(maps.Keys(c.layouts)) {
+		all = append(all, c.layouts[entity].Contract)
+	}
+	return all
 }
 
 func parse(conf *service.ParsedConfig) (config, error) {
