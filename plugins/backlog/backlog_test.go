@@ -301,7 +301,7 @@ func TestAnOutboxThatNobodyReadsIsPublishedOnce(t *testing.T) {
 func TestARelayThatIsAtWorkIsWaitedForAndTakenOverFrom(t *testing.T) {
 	s := newShop(t)
 	s.enqueue(25)
-	relay, err := s.LockOutbox(t.Context())
+	relay, err := s.LockOutbox(t.Context(), "another")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func TestARelayThatIsAtWorkIsWaitedForAndTakenOverFrom(t *testing.T) {
 func TestARelayThatIsStuckFailsTheRunWithWhatIsLeft(t *testing.T) {
 	s := newShop(t)
 	s.enqueue(2)
-	relay, err := s.LockOutbox(t.Context())
+	relay, err := s.LockOutbox(t.Context(), "another")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 """Runs pip, out of a wheel from the package index, for a Python that has none: Debian's without python3-venv.
 
-Which index that is says pip's own configuration: PIP_INDEX_URL, or index-url in pip.conf, else PyPI.
+Which index that is says pip's own configuration: PIP_INDEX_URL, or index-url in pip.conf.
 """
 
 import configparser
@@ -17,7 +17,6 @@ import urllib.request
 
 WHEEL = "pip-25.3-py3-none-any.whl"
 SHA256 = "9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd"
-PYPI = "https://pypi.org/simple"
 TIMEOUT = 60
 
 
@@ -50,7 +49,10 @@ def fetch(url):
 
 def wheel():
     """Returns the wheel's bytes, which are those of its hash."""
-    page = (setting("index-url") or PYPI).rstrip("/") + "/pip/"
+    index = setting("index-url")
+    if not index:
+        sys.exit("this Python has neither venv nor pip: install python3-venv, or name a package index with PIP_INDEX_URL")
+    page = index.rstrip("/") + "/pip/"
     links = Links()
     links.feed(fetch(page).decode())
     for link in links.found:
