@@ -74,7 +74,7 @@ func runExample(t *testing.T, up *upproc.Process, interpreter []string, code str
 	ctx, cancel := context.WithTimeout(t.Context(), exampleTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, interpreter[0], append(interpreter[1:], code)...)
-	cmd.Env = append(os.Environ(), "API="+apiURL(up))
+	cmd.Env = append(os.Environ(), "SHOP_URL="+apiURL(up))
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	output, err := cmd.Output()
