@@ -60,7 +60,7 @@ func (s *Server) secured(op huma.Operation, scopes ...string) huma.Operation {
 		if _, ok := s.Authorize(w, r, scopes); ok {
 			next(ctx)
 		}
-	}}, op.Middlewares...)
+	}, refuseEarly}, op.Middlewares...)
 	maps.Copy(op.Responses, s.ProblemResponses(map[string]string{
 		"401": "The token is missing or not valid.", "403": "The token has not the scopes " + strings.Join(scopes, " ") + ".",
 	}))

@@ -1,20 +1,27 @@
 package api
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/shop-connect/shop-connect/internal/contentcoding"
 	"github.com/shop-connect/shop-connect/internal/contract"
 )
+
+const tooManyBodies = "too many bodies are in hand; send it again"
 
 const mimeNDJSON = "application/x-ndjson"
 
@@ -48,17 +55,28 @@ func (b *bulkBody) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-// bulkReader reads bodies of many rows, a few at a time: huma reads a body whole, within seconds, and
-// what it stands for can be as large again.
+// bulkReader reads bodies of many rows, bounded by the bytes that have arrived, and lets a few at a time be
+// worked on: what a body stands for can be as large again.
 type bulkReader struct {
+	limit    int64
 	decoders *contentcoding.Decoders
+	memory   *semaphore.Weighted // of bodies that are read, or being read
 	slots    chan struct{}
 }
 
 func newDecoders(limit int64) *contentcoding.Decoders { return contentcoding.New(int(limit)) }
 
-// wait is a middleware that lets a request in once there is room.
+// wait is a middleware that lets a request in once its body is there and it has its turn: a client that
+// sends slowly keeps nobody waiting.
 func (b *bulkReader) wait(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	body, held, problem := b.read(r)
+	defer func() { b.memory.Release(held) }()
+	if problem != nil {
+		WriteProblem(w, problem)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	patience := time.NewTimer(storeTimeout)
 	defer patience.Stop()
 	select {
@@ -66,10 +84,34 @@ func (b *bulkReader) wait(ctx huma.Context, next func(huma.Context)) {
 		defer func() { <-b.slots }()
 		next(ctx)
 	case <-patience.C:
-		_, w := humago.Unwrap(ctx)
-		WriteProblem(w, Unavailable("too many bodies are in hand; send it again"))
+		WriteProblem(w, Unavailable(tooManyBodies))
 	case <-ctx.Context().Done():
 	}
+}
+
+// read returns a body, and how many bytes of memory are held for it, whatever the outcome.
+func (b *bulkReader) read(r *http.Request) (body []byte, held int64, problem *Problem) {
+	body, err := ReadBody(r, b.limit, func(n int64) error {
+		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+		defer cancel()
+		err := b.memory.Acquire(ctx, n)
+		if err == nil {
+			held += n
+		}
+		return err
+	})
+	var tooLong *http.MaxBytesError
+	switch {
+	case err == nil:
+		return body, held, nil
+	case errors.Is(err, contentcoding.ErrTooLarge), errors.As(err, &tooLong):
+		return nil, held, NewProblem(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body may have %d bytes; send the rows in several requests", b.limit))
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, held, Unavailable(tooManyBodies)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, held, NewProblem(http.StatusRequestTimeout, "the body came too slowly")
+	}
+	return nil, held, NewProblem(http.StatusBadRequest, "the body ended before it was complete")
 }
 
 // rows takes the rows out of a body, each with its bytes.

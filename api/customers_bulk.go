@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/shop-connect/shop-connect/internal/auth"
 	"github.com/shop-connect/shop-connect/internal/contract"
@@ -20,9 +21,11 @@ import (
 const (
 	// maxBulkCustomers bounds one transaction.
 	maxBulkCustomers = 10_000
-	// maxBulkBytes and maxBulkBodies bound the memory of bodies in hand.
-	maxBulkBytes  = 8 << 20
-	maxBulkBodies = 8
+	// maxBulkBytes, maxBulkBodies and maxBulkReading bound the memory of bodies: of one, of those that are
+	// worked on, and of what has arrived.
+	maxBulkBytes   = 8 << 20
+	maxBulkBodies  = 8
+	maxBulkReading = 64 << 20
 
 	// ruleUnique is refused by PostgreSQL, which alone knows what is taken.
 	ruleUnique = "unique"
@@ -40,7 +43,10 @@ func (r customers) registerBulk(row *huma.Schema) {
 			"The body may be compressed, by gzip or zstd, with the header Content-Encoding.",
 		MaxBodyBytes: min(maxBulkBytes, r.server.config.MaxBodyBytes),
 	}
-	bulk := bulkReader{decoders: newDecoders(op.MaxBodyBytes), slots: make(chan struct{}, maxBulkBodies)}
+	bulk := bulkReader{
+		limit: op.MaxBodyBytes, decoders: newDecoders(op.MaxBodyBytes),
+		memory: semaphore.NewWeighted(maxBulkReading), slots: make(chan struct{}, maxBulkBodies),
+	}
 	op.Middlewares = huma.Middlewares{bulk.wait}
 	register(r.resource, op, auth.ScopeWrite, body, nil, func(ctx context.Context, body *bulkBody) (*one[BulkAnswer], error) {
 		return r.createMany(ctx, &bulk, body)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/shop-connect/shop-connect/api"
 )
@@ -167,4 +168,27 @@ func TestManyCustomersMayBeLinesAndCompressed(t *testing.T) {
 	wantProblem(t, send("application/x-ndjson", "gzip", lines), 400)
 	wantProblem(t, send("application/x-ndjson", "br", lines), 415)
 	wantProblem(t, send("text/csv", "", lines), 415)
+}
+
+// Bodies that arrive slowly take no turn from one that is there.
+func TestSlowBodiesOfManyCustomersKeepNobodyWaiting(t *testing.T) {
+	s := newShop(t)
+	address := serve(t, s)
+	header := http.Header{"Authorization": {"Bearer " + s.token}, "Content-Type": {"application/json"}}
+	for range 12 {
+		sendPart(t, address, "/api/v1/customers/bulk-postgres", 8<<20, "{", header)
+	}
+	client := &http.Client{Timeout: 2 * time.Second}
+	for range 3 {
+		r, _ := http.NewRequest(http.MethodPost, "http://"+address+"/api/v1/customers/bulk-postgres", strings.NewReader(`{"customers":[]}`))
+		r.Header = header
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Errorf("beside slow bodies the answer is %s", resp.Status)
+		}
+	}
 }

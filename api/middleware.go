@@ -23,6 +23,10 @@ func (s *Server) handler() http.Handler {
 		tracked := &response{ResponseWriter: w, status: http.StatusOK}
 		w.Header()[headerRequestID] = []string{requestID(r)}
 		secure(w.Header())
+		if r.Body != http.NoBody {
+			tracked.body = s.arriving(w, r)
+			r.Body = tracked.body
+		}
 		begun, inFlight := time.Now(), s.inFlight.Add(1)
 		s.observer.inFlight.Set(inFlight)
 		r = s.tracer.begin(r)
@@ -45,6 +49,11 @@ func (s *Server) handler() http.Handler {
 			s.noRoute(tracked, r) // the mux would redirect, in a shape of its own, or take a word for an id
 			return
 		}
+		leave, ok := s.share(tracked, r)
+		if !ok {
+			return
+		}
+		defer leave()
 		if r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, s.config.MaxBodyBytes)
 		}
@@ -107,17 +116,22 @@ type response struct {
 	status int // 200 until another is written
 	bytes  int64
 	token  checkedToken
+	body   *arrivingBody // nil where there is none
 }
 
 func (r *response) WriteHeader(status int) {
 	if !r.begun {
 		r.begun, r.status = true, status
+		r.body.leave(r.Header())
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *response) Write(b []byte) (int, error) {
-	r.begun = true
+	if !r.begun {
+		r.begun = true
+		r.body.leave(r.Header())
+	}
 	n, err := r.ResponseWriter.Write(b)
 	r.bytes += int64(n)
 	return n, err

@@ -81,6 +81,8 @@ type Config struct {
 	// MaxDatabaseRequests bounds how many of them PostgreSQL has, and how many ClickHouse;
 	// DefaultMaxDatabaseRequests if 0.
 	MaxDatabaseRequests int
+	// Patience is how long a client may take over a body.
+	Patience Patience
 	// RateLimit is how fast one client may ask.
 	RateLimit RateLimit
 	// Idempotency remembers answers by Idempotency-Key; nil ignores such keys.
@@ -116,6 +118,7 @@ type Server struct {
 	tracer   *requestTracer // nil without a collector
 	attempts *attempts
 	limits   *clientLimits // nil without a limit
+	clients  *shares
 	proxies  proxies
 	inFlight atomic.Int64
 
@@ -133,7 +136,7 @@ func New(c Config) (*Server, error) {
 	if c.Verifier == nil {
 		faults = append(faults, errors.New("constructing API: a token verifier is required (I7)"))
 	}
-	faults = append(faults, c.checkDemoUser(), c.TokenAttempts.check())
+	faults = append(faults, c.checkDemoUser(), c.TokenAttempts.check(), c.Patience.check())
 	faults = append(faults, c.Shop.check())
 	if c.MaxBodyBytes < 0 {
 		faults = append(faults, fmt.Errorf("constructing API: max_body_bytes must be above 0, is %d", c.MaxBodyBytes))
@@ -145,9 +148,11 @@ func New(c Config) (*Server, error) {
 	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, DefaultMaxBodyBytes)
 	c.MaxConcurrentRequests = cmp.Or(c.MaxConcurrentRequests, DefaultMaxConcurrentRequests)
 	c.MaxDatabaseRequests = cmp.Or(c.MaxDatabaseRequests, DefaultMaxDatabaseRequests)
+	c.Patience = c.Patience.orDefault()
 	s := &Server{config: c, log: cmp.Or(c.Logger, slog.Default()), mux: http.NewServeMux()}
 	s.huma = humago.New(s.mux, humaConfig(c.Version))
 	s.observer, s.limits = newObserver(c.AccessLog, c.Metrics), newClientLimits(c.RateLimit)
+	s.clients = newShares(c.MaxConcurrentRequests)
 	s.tracer = newRequestTracer(c.Tracer)
 	s.store, s.analytics = make(turns, c.MaxDatabaseRequests), make(turns, c.MaxDatabaseRequests)
 	s.proxies, _ = parseProxies(c.TrustedProxies) // checked above

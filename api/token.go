@@ -62,6 +62,7 @@ func (s *Server) registerToken() {
 		Summary:          "Trade user and password for a bearer token",
 		RequestBody:      &huma.RequestBody{Required: true, Content: content},
 		MaxBodyBytes:     maxCredentialBytes,
+		Middlewares:      huma.Middlewares{refuseEarly},
 		SkipValidateBody: true, // huma reads JSON only; parseCredentials checks both
 		Responses: s.ProblemResponses(map[string]string{
 			"400": "The body is malformed.", "401": "User or password is wrong.",

@@ -4,19 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
 	"github.com/shop-connect/shop-connect/api"
-)
-
-const (
-	// firstRead is the room for a body that is long, or does not say how long it is.
-	firstRead = 32 << 10
-	// eagerRead is how long a body may say that it is to be given all its room at once. A longer one gets
-	// room as its bytes arrive: what a client announces and never sends must not keep others out.
-	eagerRead = 1 << 20
 )
 
 var errTooManyWait = errors.New("too many requests are waiting")
@@ -36,7 +27,7 @@ func (in *input) read(r *http.Request) (body []byte, held int64, problem *api.Pr
 		held += n
 		return nil
 	}
-	body, err := in.readRaw(r, hold)
+	body, err := api.ReadBody(r, int64(in.maxBodyBytes), hold)
 	if err == nil && decompress != nil {
 		// how long it becomes is not known before: meanwhile it counts as the largest
 		if err = hold(max(int64(in.maxBodyBytes)-held, 0)); err == nil {
@@ -48,47 +39,6 @@ func (in *input) read(r *http.Request) (body []byte, held int64, problem *api.Pr
 		}
 	}
 	return body, held, in.readFault(err)
-}
-
-// readRaw returns the body as it came.
-func (in *input) readRaw(r *http.Request, hold func(n int64) error) ([]byte, error) {
-	limit := int64(in.maxBodyBytes)
-	if r.ContentLength > limit {
-		return nil, errTooLarge
-	}
-	if r.ContentLength >= 0 && r.ContentLength <= eagerRead {
-		if err := hold(r.ContentLength); err != nil {
-			return nil, err
-		}
-		body := make([]byte, r.ContentLength)
-		_, err := io.ReadFull(r.Body, body)
-		return body, err
-	}
-	room := min(firstRead, limit)
-	if err := hold(room); err != nil {
-		return nil, err
-	}
-	body := make([]byte, 0, room+1) // the one byte more tells a body at the limit from one above it
-	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case int64(len(body)) > limit:
-			return nil, errTooLarge
-		case errors.Is(err, io.EOF):
-			return body, nil
-		case err != nil:
-			return nil, err
-		}
-		if len(body) == cap(body) {
-			more := min(room, limit-room)
-			if err := hold(more); err != nil {
-				return nil, err
-			}
-			room += more
-			body = append(make([]byte, 0, room+1), body...)
-		}
-	}
 }
 
 // hold waits for its turn where too much is in memory.
