@@ -38,7 +38,7 @@ type quarantineQuery struct {
 	Entity  string      `query:"entity" maxLength:"100" doc:"Only of this entity."`
 	Layer   string      `query:"layer" maxLength:"100" doc:"Only what this layer refused: api, raw, stage, clickhouse, iceberg, postgres."`
 	Day     optionalDay `query:"day" doc:"Only of this day."`
-	Reason  string      `query:"reason" maxLength:"200" doc:"Only rows whose reasons hold this text."`
+	Reason  string      `query:"reason" maxLength:"200" doc:"Only rows that were first refused for something that holds this text."`
 	Source  string      `query:"source" maxLength:"1000" doc:"Only samples whose source begins with this text."`
 	All     bool        `query:"all" doc:"Also what was replayed or discarded."`
 	Samples int         `query:"samples" minimum:"0" maximum:"50" default:"3" doc:"How many rows to show."`
@@ -100,6 +100,9 @@ func (s *Server) showQuarantine(ctx context.Context, q *quarantineQuery) (*one[q
 	ctx, cancel := context.WithTimeout(ctx, quarantineTimeout)
 	defer cancel()
 	desk, filter := s.config.Quarantine, q.filter()
+	if err := answersInTime(ctx, desk.Store); err != nil { // what follows may take long for good reasons
+		return nil, s.quarantineAway(err)
+	}
 	if err := desk.Catalog.RefreshWithin(ctx, quarantineAge); err != nil {
 		return nil, s.quarantineAway(err)
 	}
@@ -128,6 +131,12 @@ func (s *Server) showQuarantine(ctx context.Context, q *quarantineQuery) (*one[q
 		}
 	}
 	return &one[quarantineView]{Body: view}, nil
+}
+
+func answersInTime(ctx context.Context, st *store.Store) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return st.Ping(ctx)
 }
 
 func sampleOf(row *quarantine.Row) quarantineSample {

@@ -22,7 +22,7 @@ type RefusedRows struct {
 	Entity  string `json:"entity" doc:"Whose rows."`
 	Layer   string `json:"layer,omitempty" nullable:"true" maxLength:"100" pattern:"^[^\\x00]*$" doc:"Only what this layer refused."`
 	Day     string `json:"day,omitempty" nullable:"true" format:"date" doc:"Only of this day."`
-	Reason  string `json:"reason,omitempty" nullable:"true" maxLength:"200" pattern:"^[^\\x00]*$" doc:"Only rows whose reasons hold this text."`
+	Reason  string `json:"reason,omitempty" nullable:"true" maxLength:"200" pattern:"^[^\\x00]*$" doc:"Only rows that were first refused for something that holds this text."`
 	Source  string `json:"source,omitempty" nullable:"true" maxLength:"1000" pattern:"^[^\\x00]*$" doc:"Only rows whose source begins with this text."`
 	Objects bool   `json:"objects,omitempty" nullable:"true" doc:"Objects that were refused whole, and not rows."`
 }
@@ -36,7 +36,6 @@ func (r *RefusedRows) filter() catalog.Filter {
 type replayRequest struct {
 	Body struct {
 		RefusedRows
-		Mapping string `json:"mapping,omitempty" nullable:"true" maxLength:"100000" pattern:"^[^\\x00]*$" format:"bloblang" doc:"Bloblang that repairs a row; it may use nothing but the row. It goes with rows, not with objects." example:"root = this"`
 	}
 }
 
@@ -66,19 +65,17 @@ func (s *Server) registerQuarantineRuns() {
 			}),
 		}, auth.ScopeAdmin)
 	}
-	huma.Register(s.huma, operation("replay", "Repair refused rows and bring them back"), s.replay)
+	replay := operation("replay", "Bring refused rows back as they are")
+	replay.Description = "For rows that their contract allows by now. Rows that need a repair take a mapping, on the command line: shop-connect quarantine replay. " + replay.Description
+	huma.Register(s.huma, replay, s.replay)
 	huma.Register(s.huma, operation("discard", "Give refused rows up"), s.discard)
 	s.documentQuarantineRun("discard")
-	given := &huma.Schema{Type: huma.TypeString, MinLength: new(1)}
-	s.documentQuarantineRun("replay").Not = &huma.Schema{
-		Type: huma.TypeObject, Required: []string{"mapping", "objects"},
-		Properties: map[string]*huma.Schema{"mapping": given, "objects": {Type: huma.TypeBoolean, Enum: []any{true}}},
-	}
+	s.documentQuarantineRun("replay")
 }
 
 // documentQuarantineRun gives the document a schema of its own of what a request may ask for, with the entities
 // that there are. What huma checks by stays without them: the handlers refuse in better words.
-func (s *Server) documentQuarantineRun(name string) *huma.Schema {
+func (s *Server) documentQuarantineRun(name string) {
 	doc := s.huma.OpenAPI()
 	body := doc.Paths[quarantinePath+"/"+name].Post.RequestBody.Content[mimeJSON]
 	schema := *doc.Components.Schemas.SchemaFromRef(body.Schema.Ref)
@@ -89,7 +86,6 @@ func (s *Server) documentQuarantineRun(name string) *huma.Schema {
 	}
 	schema.Properties["entity"] = &entity
 	body.Schema = &schema
-	return &schema
 }
 
 // entities are those whose refused rows can be brought back.
@@ -97,18 +93,10 @@ func (s *Server) entities() []string {
 	return slices.Sorted(maps.Keys(s.config.Quarantine.Engine.Contracts))
 }
 
+// replay takes no mapping: one runs as long, and takes as much memory, as whoever wrote it likes, and that is
+// not for the process that serves everybody.
 func (s *Server) replay(ctx context.Context, r *replayRequest) (*startedRun, error) {
-	request := replays.Request{Filter: r.Body.filter(), MappingText: r.Body.Mapping, Objects: r.Body.Objects}
-	if r.Body.Mapping != "" {
-		if r.Body.Objects {
-			return nil, invalidBody("mapping", "goes with the replay of rows, not of objects")
-		}
-		var err error
-		if request.Mapping, err = replays.ParseMapping(r.Body.Mapping); err != nil {
-			return nil, invalidBody("mapping", err.Error())
-		}
-	}
-	return s.startQuarantineRun(ctx, request, false)
+	return s.startQuarantineRun(ctx, replays.Request{Filter: r.Body.filter(), Objects: r.Body.Objects}, false)
 }
 
 func invalidBody(field, message string) error {
@@ -124,7 +112,9 @@ func (s *Server) startQuarantineRun(ctx context.Context, request replays.Request
 	if engine.Contracts[request.Filter.Entity] == nil {
 		return nil, invalidBody("entity", "must be one of "+strings.Join(s.entities(), ", "))
 	}
-	run, work, err := engine.Enter(ctx, request, discard)
+	entering, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	run, work, err := engine.Enter(entering, request, discard)
 	if errors.Is(err, replays.ErrBusy) {
 		return nil, NewProblem(http.StatusConflict, err.Error())
 	}

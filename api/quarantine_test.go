@@ -120,14 +120,14 @@ func TestTheDocumentNamesTheEntitiesWhoseRowsCanBeBroughtBack(t *testing.T) {
 func TestRefusedRowsAreReplayedAndDiscardedOverTheAPI(t *testing.T) {
 	s := newQuarantine(t,
 		quarantine.Row{Source: "req#0", Reasons: `[{"field":"quantity","rule":"range","message":"must be at least 1"}]`,
-			Value: []byte(`{"product_id":"p","customer_id":1,"seller_id":1,"quantity":0,"price_at_time":1}`), RefusedAt: time.Now().UnixMicro()},
+			Value: []byte(`{"product_id":"p","customer_id":1,"seller_id":1,"quantity":1,"price_at_time":1}`), RefusedAt: time.Now().UnixMicro()},
 		quarantine.Row{Source: "req#1", Reasons: `[{"field":"","rule":"json","message":"must be JSON"}]`, Value: []byte("x")})
-	const mapping = `{"entity":"purchases","mapping":"root = this\nroot.quantity = 1"}`
-	wantProblem(t, s.do("POST", "/quarantine/replay", mapping), http.StatusForbidden)
+	const purchases = `{"entity":"purchases"}` // which their contract allows by now
+	wantProblem(t, s.do("POST", "/quarantine/replay", purchases), http.StatusForbidden)
 	s.allow(auth.ScopeRead, auth.ScopeAdmin)
 	for _, body := range []string{
-		`{}`, `{"entity":"purchase"}`, `{"entity":"purchases","mapping":"root = env(\"JWT_SECRET\")"}`, `{"entity":"purchases","day":"x"}`,
-		`{"entity":"purchases","mapping":"root = this","objects":true}`, `{"entity":"purchases","reason":"a\u0000b"}`,
+		`{}`, `{"entity":"purchase"}`, `{"entity":"purchases","mapping":"root = range(0, 10000000)"}`, `{"entity":"purchases","day":"x"}`,
+		`{"entity":"purchases","reason":"a\u0000b"}`,
 		`{"entity":"purchases","why":"it belongs to a discard"}`,
 	} {
 		wantProblem(t, s.do("POST", "/quarantine/replay", body), http.StatusUnprocessableEntity)
@@ -138,7 +138,7 @@ func TestRefusedRowsAreReplayedAndDiscardedOverTheAPI(t *testing.T) {
 		wantProblem(t, s.do("POST", "/quarantine/discard", body), http.StatusUnprocessableEntity)
 	}
 
-	if run := s.toEnd("/quarantine/replay", mapping); run.Status != store.Succeeded || run.RowsOut != 1 || run.RowsRefused != 1 {
+	if run := s.toEnd("/quarantine/replay", purchases); run.Status != store.Succeeded || run.RowsOut != 1 || run.RowsRefused != 1 {
 		t.Errorf("run %+v", run)
 	}
 	if run := s.toEnd("/quarantine/discard", `{"entity":"purchases","why":"test traffic"}`); run.RowsOut != 1 || run.Parameters["why"] != "test traffic" {

@@ -71,14 +71,6 @@ func (r *Row) StableID(object string, index int64) string {
 	return uuid.NewSHA1(rowIDs, append([]byte(source+"\x00"), r.Value...)).String()
 }
 
-// LatestReasons are why the row is in quarantine as things stand: those of the last replay, if there was one.
-func (r *Row) LatestReasons() string {
-	if r.ReplayReasons != "" {
-		return r.ReplayReasons
-	}
-	return r.Reasons
-}
-
 // ReadReasons reads a JSON array of reasons. What is none is one reason itself.
 func ReadReasons(text string) []contract.Reason {
 	var list []contract.Reason

@@ -64,7 +64,7 @@ func (o QuarantineObject) Whole() bool { return o.Fault != "" }
 // QuarantineFilter says which part of the quarantine is meant; empty fields mean all.
 type QuarantineFilter struct {
 	Entity, Layer, Day string
-	// Reason is a part of a label such as "quantity range".
+	// Reason is a part of a label such as "quantity range": what rows were first refused for.
 	Reason string
 	// PendingOnly leaves out what has a fate.
 	PendingOnly bool
@@ -88,7 +88,7 @@ type QuarantineCount struct {
 	Entity    string `json:"entity"`
 	Layer     string `json:"layer" doc:"Who refused them."`
 	Day       string `json:"day"`
-	Reason    string `json:"reason" doc:"Field and rule of every fault that these rows have."`
+	Reason    string `json:"reason" doc:"Field and rule of every fault that these rows were first refused for."`
 	Rows      int64  `json:"rows"`
 	Open      int64  `json:"open" doc:"Still in quarantine."`
 	Replayed  int64  `json:"replayed"`

@@ -35,9 +35,6 @@ const (
 	maxLabels = 100
 )
 
-// metaFault is the user metadata of an object refused whole that says what is wrong with it.
-const metaFault = "Fault"
-
 // Catalog is the view on one bucket. Its methods are safe for concurrent use.
 type Catalog struct {
 	Store   *store.Store
@@ -174,8 +171,8 @@ func (c *Catalog) registerWhole(ctx context.Context, o store.QuarantineObject) e
 	if err != nil {
 		return fmt.Errorf("looking at %s: %w", c.url(o.Key), err)
 	}
-	if why := info.UserMetadata[metaFault]; why != "" {
-		o.Fault = why
+	if why := info.UserMetadata[quarantine.MetaFault]; why != "" {
+		o.Fault = quarantine.DecodeFault(why)
 	}
 	o.Day = o.ModifiedAt.Format(time.DateOnly)
 	return c.Store.RegisterQuarantine(ctx, o, nil)
@@ -183,14 +180,13 @@ func (c *Catalog) registerWhole(ctx context.Context, o store.QuarantineObject) e
 
 // outline is what of a row says where it belongs; its bytes stay in the store.
 type outline struct {
-	Layer         string `parquet:"layer,dict"`
-	Reasons       string `parquet:"reasons"`
-	Source        string `parquet:"source"`
-	RefusedAt     int64  `parquet:"refused_at,timestamp(microsecond)"`
-	Topic         string `parquet:"_topic,dict"`
-	Partition     int32  `parquet:"_partition"`
-	Offset        int64  `parquet:"_offset"`
-	ReplayReasons string `parquet:"replay_reasons,optional"`
+	Layer     string `parquet:"layer,dict"`
+	Reasons   string `parquet:"reasons"`
+	Source    string `parquet:"source"`
+	RefusedAt int64  `parquet:"refused_at,timestamp(microsecond)"`
+	Topic     string `parquet:"_topic,dict"`
+	Partition int32  `parquet:"_partition"`
+	Offset    int64  `parquet:"_offset"`
 }
 
 func (c *Catalog) scan(ctx context.Context, o store.QuarantineObject) (map[string]store.Places, error) {
@@ -204,9 +200,10 @@ func (c *Catalog) scan(ctx context.Context, o store.QuarantineObject) (map[strin
 		for i, found := range rows {
 			row := quarantine.Row{
 				Layer: found.Layer, Reasons: found.Reasons, Source: found.Source, RefusedAt: found.RefusedAt,
-				Topic: found.Topic, Partition: found.Partition, Offset: found.Offset, ReplayReasons: found.ReplayReasons,
+				Topic: found.Topic, Partition: found.Partition, Offset: found.Offset,
 			}
-			label := labelOf(labels, reasons, row.LatestReasons())
+			// what a row was first refused for: a repair that fails does not move it to where another filter finds it
+			label := labelOf(labels, reasons, row.Reasons)
 			if reasons[label] == nil {
 				reasons[label] = store.Places{}
 			}

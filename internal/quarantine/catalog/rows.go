@@ -27,7 +27,7 @@ type Filter struct {
 // meansRow reports whether a row of an object that the filter means is meant too.
 func (f Filter) meansRow(row *quarantine.Row) bool {
 	return strings.HasPrefix(row.Source, f.Source) &&
-		(f.Reason == "" || strings.Contains(strings.ToLower(quarantine.Label(row.LatestReasons())), strings.ToLower(f.Reason)))
+		(f.Reason == "" || strings.Contains(strings.ToLower(quarantine.Label(row.Reasons)), strings.ToLower(f.Reason)))
 }
 
 // Item is a row in its place.

@@ -161,7 +161,6 @@ func (w *work) batch(ctx context.Context, entity string, items []catalog.Item, c
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	looked := int64(len(items))
 	copies := w.copies(items, counted)
 	items, err := w.Catalog.Undecided(ctx, entity, items)
 	if err != nil {
@@ -227,6 +226,8 @@ func (w *work) batch(ctx context.Context, entity string, items []catalog.Item, c
 			w.sent.Add(space, each.Next())
 		}
 	}
+	// copies of rows in another object are not in the total
+	looked := min(counts.RowsIn, w.total-w.looked)
 	w.looked += looked
 	if w.request.Progress != nil {
 		w.request.Progress(looked)
