@@ -13,6 +13,9 @@ import (
 	"github.com/shop-connect/shop-connect/internal/upproc"
 )
 
+// nextHeading ends a section.
+var nextHeading = regexp.MustCompile(`\n#+ [A-Z]`)
+
 // fence is a block of code with its language.
 var fence = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
 
@@ -27,7 +30,7 @@ func examples(t *testing.T, heading string) [][]string {
 	if !found {
 		t.Fatalf("the README has no section %q", heading)
 	}
-	section, _, _ = strings.Cut(section, "\n## ")
+	section = nextHeading.Split(section, 2)[0]
 	return fence.FindAllStringSubmatch(section, -1)
 }
 
