@@ -66,7 +66,9 @@ func (s *Server) answer(w *response, r *http.Request) {
 	}
 	defer leave()
 	r = r.WithContext(ctx)
-	kept, began, err := s.config.Idempotency.BeginRequest(ctx, key, asked)
+	asking, cancel := context.WithTimeout(ctx, storeTimeout)
+	kept, began, err := s.config.Idempotency.BeginRequest(asking, key, asked)
+	cancel()
 	if s.routes.mounted(s.mux, r) {
 		leave() // a stream needs Kafka
 	}

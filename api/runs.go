@@ -35,11 +35,11 @@ type Batches interface {
 var _ Batches = (*runs.Client)(nil)
 
 type runRequest struct {
-	ID string `path:"id" format:"uuid" doc:"The run's id, from where it was started."`
+	ID string `path:"id" format:"uuid" pattern:"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" doc:"The run's id, from where it was started."`
 }
 
 type runsQuery struct {
-	Name   string       `query:"name" maxLength:"100" doc:"Only runs of this batch stream."`
+	Name   string       `query:"name" maxLength:"100" pattern:"^[^\\x00]*$" doc:"Only runs of this batch stream."`
 	Status string       `query:"status" enum:"queued,running,succeeded,failed,cancelled" doc:"Only runs that stand so."`
 	Limit  int          `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many runs to answer at most."`
 	Cursor optionalUUID `query:"cursor" doc:"X-Next-Cursor of the page before."`
@@ -49,7 +49,7 @@ type startRequest struct {
 	Body struct {
 		Name   string    `json:"name" minLength:"1" maxLength:"100" doc:"A batch stream: the name of a file in streams/, such as copy_raw_to_stage."`
 		Params runParams `json:"params,omitempty" doc:"Its parameters. Those left out have the defaults in the file."`
-		RunID  string    `json:"run_id,omitempty" nullable:"true" format:"uuid" doc:"An id that you have made: a request that is sent twice starts one run."`
+		RunID  string    `json:"run_id,omitempty" nullable:"true" format:"uuid" pattern:"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$" doc:"An id that you have made: a request that is sent twice starts one run."`
 	}
 }
 
@@ -82,26 +82,26 @@ func (s *Server) registerRuns() {
 			"422": "A parameter is unknown or not valid.", "503": "The streams or the ledger are away.",
 		}),
 	}, auth.ScopeWrite), s.startRun)
-	huma.Register(s.huma, s.secured(huma.Operation{
+	huma.Register(s.huma, answeredWithin(storeTimeout, s.secured(huma.Operation{
 		OperationID: "runs", Method: http.MethodGet, Path: pathRuns, Tags: []string{"runs"},
 		Summary:     "List batch runs, the newest first",
 		Description: "All runs in the ledger, also those that were started without this API.",
 		Responses:   s.ProblemResponses(map[string]string{"422": "A parameter is not valid.", "503": "The ledger of runs is away."}),
-	}, auth.ScopeRead), s.listRuns)
-	huma.Register(s.huma, s.secured(huma.Operation{
+	}, auth.ScopeRead)), inTurn(s.store, s.listRuns))
+	huma.Register(s.huma, answeredWithin(storeTimeout, s.secured(huma.Operation{
 		OperationID: "run", Method: http.MethodGet, Path: pathRuns + "/{id}", Tags: []string{"runs"},
 		Summary:     "Show a batch run",
 		Description: "What a run was asked for, where it stands, and how many rows went in, out, and were refused. A run whose process was killed is closed as failed.",
 		Responses:   s.ProblemResponses(map[string]string{"404": "There is no such run.", "422": "The id is not a UUID.", "503": "The ledger of runs is away."}),
-	}, auth.ScopeRead), s.showRun)
-	huma.Register(s.huma, s.secured(huma.Operation{
+	}, auth.ScopeRead)), inTurn(s.store, s.showRun))
+	huma.Register(s.huma, answeredWithin(storeTimeout, s.secured(huma.Operation{
 		OperationID: "cancel-run", Method: http.MethodPost, Path: pathRuns + "/{id}/cancel", Tags: []string{"runs"}, DefaultStatus: http.StatusAccepted,
 		Summary:     "Cancel a batch run",
 		Description: "Ends a run within seconds, wherever it is at work; it then stands as cancelled. What it has done stays done, and the next run goes on from there.",
 		Responses: s.ProblemResponses(map[string]string{
 			"404": "There is no such run.", "409": "The run has ended already.", "422": "The id is not a UUID.", "503": "The ledger of runs is away.",
 		}),
-	}, auth.ScopeWrite), s.cancelRun)
+	}, auth.ScopeWrite)), inTurn(s.store, s.cancelRun))
 }
 
 func (s *Server) startRun(ctx context.Context, r *startRequest) (*accepted, error) {
@@ -195,6 +195,13 @@ func (s *Server) runProblem(err error) error {
 		return NewProblem(http.StatusUnprocessableEntity, refused.Error())
 	case errors.Is(err, runs.ErrBusy), errors.Is(err, runs.ErrTaken):
 		return NewProblem(http.StatusConflict, err.Error())
+	}
+	switch store.Kind(err) {
+	case store.Unstorable:
+		return NewProblem(http.StatusUnprocessableEntity, "a parameter is no text in UTF-8, or out of range")
+	case store.Defect:
+		s.log.Error("answering 500", "path", pathRuns, "cause", err)
+		return NewProblem(http.StatusInternalServerError, "the server has a fault; its logs have more under the request id")
 	}
 	s.log.Error("answering 503", "path", pathRuns, "cause", err)
 	var away *runs.AwayError

@@ -217,3 +217,19 @@ func TestRunsAreListedPageByPage(t *testing.T) {
 	s.want(422, auth.ScopeRead, "GET", "?cursor=1", "")
 	s.want(200, auth.ScopeRead, "GET", "?cursor=", "")
 }
+
+// What PostgreSQL would not take is the client's fault, and does not pass by itself.
+func TestValuesThatTheLedgerHasNoRoomForAreRefused(t *testing.T) {
+	s := newRunsServer(t)
+	shop := newShop(t)
+	s.server = newServer(t, func(c *api.Config) { c.Runs = &runs.Client{Store: shop.store, Dir: "../streams"} })
+	const other = "ffffffff-ffff-7fff-bfff-ffffffffffff"
+	for path, status := range map[string]int{
+		"?name=%00": 422, "?name=a%00b": 422, "?name=%ff": 422, "?cursor=urn:uuid:" + other: 422, "?cursor=%7B" + other + "%7D": 422,
+		"/urn:uuid:" + other: 422, "/%7B" + other + "%7D": 422, "/" + other: 404, "/" + strings.ToUpper(other): 404,
+	} {
+		s.want(status, auth.ScopeRead, "GET", path, "")
+	}
+	s.want(200, auth.ScopeRead, "GET", "?cursor="+other, "")
+	s.want(422, auth.ScopeWrite, "POST", "", `{"name":"copy_raw_to_stage","run_id":"urn:uuid:`+other+`"}`)
+}
