@@ -67,6 +67,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(load.Command()),
 		service.CLIOptAddCommand(demo.Command(withStack)),
 		service.CLIOptAddCommand(runs.Command()),
+		service.CLIOptAddCommand(runs.ShowCommand()),
 		service.CLIOptAddCommand(quarantine.Command()),
 		service.CLIOptAddCommand(auth.Command(env.ReadFile)),
 		service.CLIOptAddCommand(auth.UserCommand(env.ReadFile)),

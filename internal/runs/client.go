@@ -21,6 +21,8 @@ const (
 	pollInterval = 100 * time.Millisecond
 	// startTimeout is how long a posted stream may take to enter itself in the ledger.
 	startTimeout = 60 * time.Second
+	// ledgerTimeout is how long the ledger may take to answer before anything is started.
+	ledgerTimeout = 5 * time.Second
 	// orphanInterval is how often it is checked that the process of a run is still there.
 	orphanInterval = 2 * time.Second
 )
@@ -82,6 +84,10 @@ func (c *Client) Start(ctx context.Context, r Request) (store.Run, error) {
 	if err != nil {
 		return store.Run{}, err
 	}
+	// a run that the ledger cannot take is not started
+	if err := c.askLedger(ctx); err != nil {
+		return store.Run{}, fmt.Errorf("starting %s: %w", r.Name, err)
+	}
 	streamID, err := c.post(ctx, strings.TrimSuffix(filepath.Base(path), extension), s)
 	if errors.Is(err, ErrBusy) {
 		// the same request, sent at the same time, may be the run that is in the way
@@ -95,8 +101,16 @@ func (c *Client) Start(ctx context.Context, r Request) (store.Run, error) {
 	return c.awaitEntry(ctx, streamID, r.ID)
 }
 
+func (c *Client) askLedger(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	return c.Store.Ping(ctx)
+}
+
 // known returns the run of an id, if it is what a request asks for.
 func (c *Client) known(ctx context.Context, r Request) (store.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
 	run, err := c.Store.Run(ctx, r.ID)
 	if err != nil {
 		return store.Run{}, err

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/urfave/cli/v2"
 
 	"github.com/shop-connect/shop-connect/internal/env"
@@ -32,8 +33,12 @@ const (
 	exitCancelled = 130 // what a shell makes of Ctrl-C
 )
 
-// cancelTimeout bounds what is done after Ctrl-C.
-const cancelTimeout = 40 * time.Second
+// What is done after Ctrl-C is bounded.
+const (
+	cancelTimeout = 40 * time.Second
+	// startGrace is how long a start that is interrupted may go on, so that its run can be cancelled.
+	startGrace = 10 * time.Second
+)
 
 // Command is `shop-connect run-batch`.
 func Command() *cli.Command {
@@ -124,21 +129,31 @@ func ToEnd(ctx context.Context, vars map[string]string, path string, params map[
 	client := &Client{
 		StreamsURL: StreamsURL(vars), User: vars[env.StreamsUser], Password: vars[env.StreamsPassword], Dir: dir, Store: ledger,
 	}
-	run, err := client.Start(ctx, Request{Name: strings.TrimSuffix(name, extension), Params: params})
-	if errors.Is(err, ErrBusy) {
-		return cli.Exit(err, exitBusy)
-	}
+	// made here, so that a start that is interrupted can be cancelled whatever has come of it
+	id, err := uuid.NewV7()
 	if err != nil {
+		return fmt.Errorf("making a run id: %w", err)
+	}
+	starting, started := graceAfter(ctx, startGrace)
+	_, err = client.Start(starting, Request{Name: strings.TrimSuffix(name, extension), Params: params, ID: id.String()})
+	started()
+	switch {
+	case errors.Is(err, ErrBusy):
+		return cli.Exit(err, exitBusy)
+	case err != nil && ctx.Err() == nil:
 		return err
 	}
 	show := newDisplay(live)
-	run, err = client.Follow(ctx, run.ID, show.progress)
+	run, err := client.Follow(ctx, id.String(), show.progress)
 	show.clear()
 	if ctx.Err() != nil {
-		run, err = client.cancelToEnd(context.WithoutCancel(ctx), run.ID, live)
+		run, err = client.cancelToEnd(context.WithoutCancel(ctx), id.String(), live)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return cli.Exit("interrupted before a run was in the ledger; `shop-connect runs "+id.String()+"` shows whether one began after all", exitCancelled)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; `shop-connect runs %s` shows how the run stands", err, id)
 	}
 	if _, err := fmt.Fprintln(out, summary(run)); err != nil {
 		return fmt.Errorf("printing the result: %w", err)
@@ -147,10 +162,26 @@ func ToEnd(ctx context.Context, vars map[string]string, path string, params map[
 		return nil
 	}
 	err = errors.New("run " + run.ID + " of " + run.Name + " " + string(run.Status) + ": " + run.Error)
-	if run.Status == store.Cancelled {
+	switch {
+	case run.Status == store.Cancelled:
 		return cli.Exit(err, exitCancelled)
+	case run.RefusedAsBusy(): // whoever holds the name was not seen when this one was started
+		return cli.Exit(err, exitBusy)
 	}
 	return err
+}
+
+// graceAfter is a context that ends a while after another, so that what is amid a call can end by itself.
+func graceAfter(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		_ = pause(later, grace)
+		cancel()
+	})
+	return later, func() {
+		stop()
+		cancel()
+	}
 }
 
 // cancelToEnd cancels a run and returns it once it has ended.

@@ -97,7 +97,7 @@ func TestAMisspeltEntityIsRefusedBeforeThereIsARun(t *testing.T) {
 	path, _ := s.copyStream()
 	s.Dir = filepath.Dir(path)
 	_, err := s.Start(t.Context(), runs.Request{Name: "copy_raw_to_stage", Params: map[string]string{"entity": "purchase"}})
-	if err == nil || !strings.Contains(err.Error(), `"purchase" has no contract`) || !strings.Contains(err.Error(), "purchases") {
+	if err == nil || !strings.Contains(err.Error(), `"purchase" is no entity of RAW`) || !strings.Contains(err.Error(), "purchases") {
 		t.Fatalf("got %v", err)
 	}
 }

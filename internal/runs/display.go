@@ -83,8 +83,8 @@ func summary(run store.Run) string {
 	}
 	line := fmt.Sprintf("%s %s%s: %s rows in = %s out + %s refused + %s skipped", run.Name, run.Status, took,
 		group(run.RowsIn), group(run.RowsOut), group(run.RowsRefused), group(run.RowsSkipped))
-	if run.Objects+run.ObjectsUnchanged > 0 {
-		line += fmt.Sprintf("; %s objects, %s of them refused, and %s unchanged", group(run.Objects), group(run.ObjectsRefused), group(run.ObjectsUnchanged))
+	if objects := objectCounts(run.Counts); objects != "" {
+		line += "; " + objects
 	}
 	if len(run.Warnings) > 0 {
 		line += "; passed with a warning: " + warnings(run)
@@ -93,6 +93,22 @@ func summary(run store.Run) string {
 		line += "; " + run.Progress
 	}
 	return line
+}
+
+// objectCounts names what there is of: 0 of something is not worth a word.
+func objectCounts(c store.Counts) string {
+	var counts []string
+	if c.Objects > 0 {
+		text := group(c.Objects) + " objects"
+		if c.ObjectsRefused > 0 {
+			text += ", " + group(c.ObjectsRefused) + " of them refused"
+		}
+		counts = append(counts, text)
+	}
+	if c.ObjectsUnchanged > 0 {
+		counts = append(counts, group(c.ObjectsUnchanged)+" objects unchanged")
+	}
+	return strings.Join(counts, ", ")
 }
 
 // warnings says how many rows have an unknown value in which field.

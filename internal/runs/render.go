@@ -56,6 +56,8 @@ func (e *UnknownName) Error() string {
 	text := fmt.Sprintf("there is no batch stream %.80q", e.Name)
 	if meant := nearest.Of(e.Name, slices.Values(e.Known)); meant != "" {
 		text += "; did you mean " + meant + "?"
+	} else {
+		text += "."
 	}
 	return text + " There are " + strings.Join(e.Known, ", ")
 }

@@ -7,10 +7,17 @@ import (
 	"testing"
 
 	"github.com/shop-connect/shop-connect/internal/runs"
+	"github.com/shop-connect/shop-connect/internal/store"
+	"github.com/shop-connect/shop-connect/internal/testservers"
 )
 
 func TestFaultsOfARequestAreNamed(t *testing.T) {
-	s := &runs.Client{StreamsURL: "http://127.0.0.1:1", Dir: "../../streams"}
+	ledger, err := store.Open(t.Context(), testservers.Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ledger.Close)
+	s := &runs.Client{StreamsURL: "http://127.0.0.1:1", Dir: "../../streams", Store: ledger}
 	for name, test := range map[string]struct {
 		params map[string]string
 		want   []string

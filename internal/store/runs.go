@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,6 +80,19 @@ type Run struct {
 	Progress string `json:"progress"`
 	// CancelRequested says that somebody wants the run to end.
 	CancelRequested bool `json:"cancel_requested"`
+}
+
+// refusedAsBusy begins the error of a run that has not begun because another of its name was at work.
+const refusedAsBusy = "another run of "
+
+// RefusedAsBusy says why a run has not begun while another of its name is at work, and what to do.
+func RefusedAsBusy(name, advice string) string {
+	return refusedAsBusy + name + " is at work: " + advice
+}
+
+// RefusedAsBusy reports whether the run has not begun because another of its name was at work.
+func (r Run) RefusedAsBusy() bool {
+	return r.Status == Failed && strings.HasPrefix(r.Error, refusedAsBusy+r.Name+" ")
 }
 
 const runColumns = `id::text, name, parameters, status, started_at, finished_at, rows_in, rows_out, rows_refused,

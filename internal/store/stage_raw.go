@@ -110,6 +110,17 @@ func (s *Store) PendingRaw(ctx context.Context, scope RawScope, behind RawObject
 	return pending, nil
 }
 
+// AnyRaw reports whether the ledger has an object in a part of RAW, be it in STAGE or not.
+func (s *Store) AnyRaw(ctx context.Context, scope RawScope) (there bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM raw_objects
+		WHERE bucket = $1 AND entity = $2 AND starts_with(key, $3) AND ($4 = '' OR day = $4))`,
+		scope.Bucket, scope.Entity, scope.Prefix, scope.Day).Scan(&there)
+	if err != nil {
+		return false, fmt.Errorf("looking for objects of RAW: %w", err)
+	}
+	return there, nil
+}
+
 const settleRaw = `
 	UPDATE raw_objects r SET pending = false, etag = o.etag
 	FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS o (bucket, key, etag, listed)

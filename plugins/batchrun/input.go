@@ -72,7 +72,7 @@ func (i *input) begin(ctx context.Context) error {
 	lock, err := i.takeTurn(ctx)
 	switch {
 	case errors.Is(err, store.ErrBusy):
-		return i.refuse(ctx, store.Failed, fmt.Sprintf("another run of %s is at work: wait for it, or set `%s: %s`", i.cfg.name, fieldOnBusy, onBusyQueue))
+		return i.refuse(ctx, store.Failed, store.RefusedAsBusy(i.cfg.name, fmt.Sprintf("wait for it, or set `%s: %s`", fieldOnBusy, onBusyQueue)))
 	case errors.Is(err, errCancelled):
 		return i.refuse(ctx, store.Cancelled, "cancelled on request, before it began")
 	case err != nil:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/store"
+	"github.com/shop-connect/shop-connect/plugins/batchrun"
 )
 
 const (
@@ -24,6 +25,8 @@ const (
 
 	// allEntities is the name of every entity at once.
 	allEntities = "all"
+	// joinedEntity has a contract and no objects in RAW: its rows are made on the way to Iceberg.
+	joinedEntity = "purchase_product_facts"
 	// pendingPage is how many objects are read from the ledger at a time.
 	pendingPage = 1000
 )
@@ -66,6 +69,7 @@ type pendingConfig struct {
 	// scopes are an entity each.
 	scopes []store.RawScope
 	day    string
+	folder string
 	full   bool
 	patrol int
 }
@@ -101,39 +105,41 @@ func parsePending(conf *service.ParsedConfig) (pendingConfig, error) {
 		_, err := time.Parse(time.DateOnly, c.day)
 		fault(fieldDay, err)
 	}
-	folder := text(fieldFolder)
-	if strings.HasPrefix(folder, "/") {
-		fault(fieldFolder, fmt.Errorf("%q must not begin with a slash", folder))
+	if c.folder = text(fieldFolder); strings.HasPrefix(c.folder, "/") {
+		fault(fieldFolder, fmt.Errorf("%q must not begin with a slash", c.folder))
 	}
 	entities, err := entitiesOf(text(fieldContract), text(fieldEntity))
 	if err != nil {
 		faults = append(faults, err)
 	}
 	for _, entity := range entities {
-		c.scopes = append(c.scopes, store.RawScope{Bucket: c.bucket.name, Entity: entity, Prefix: entity + "/" + folder, Day: c.day})
+		c.scopes = append(c.scopes, store.RawScope{Bucket: c.bucket.name, Entity: entity, Prefix: entity + "/" + c.folder, Day: c.day})
 	}
 	return c, errors.Join(faults...)
 }
 
-// entitiesOf returns the entity of a name. One without a contract would move nothing and look as if all
+// entitiesOf returns the entity of a name. One that RAW does not have would move nothing and look as if all
 // was well.
 func entitiesOf(folder, name string) ([]string, error) {
 	contracts, err := contract.LoadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("field %q: %w", fieldContract, err)
 	}
+	delete(contracts, joinedEntity)
 	known := slices.Sorted(maps.Keys(contracts))
 	if name == allEntities {
 		return known, nil
 	}
 	if !slices.Contains(known, name) {
-		return nil, fmt.Errorf("field %q: %q has no contract; use %q or one of %s", fieldEntity, name, allEntities, strings.Join(known, ", "))
+		return nil, fmt.Errorf("field %q: %q is no entity of RAW; use %q or one of %s", fieldEntity, name, allEntities, strings.Join(known, ", "))
 	}
 	return []string{name}, nil
 }
 
 type pending struct {
 	pendingConfig
+	// report is that of the run that the input is of, nil where it is of none.
+	report *batchrun.Report
 
 	connected bool
 	// scopes from the first on are still to be read, and page before them.
@@ -143,12 +149,14 @@ type pending struct {
 
 var _ service.Input = (*pending)(nil)
 
-func newPending(conf *service.ParsedConfig, _ *service.Resources) (service.Input, error) {
+func newPending(conf *service.ParsedConfig, mgr *service.Resources) (service.Input, error) {
 	cfg, err := parsePending(conf)
 	if err != nil {
 		return nil, err
 	}
-	return service.AutoRetryNacksToggled(conf, &pending{pendingConfig: cfg})
+	p := &pending{pendingConfig: cfg}
+	p.report, _ = batchrun.ReportOf(mgr)
+	return service.AutoRetryNacksToggled(conf, p)
 }
 
 // Connect brings the ledger up to date with what is known of the bucket otherwise.
@@ -171,7 +179,32 @@ func (p *pending) Connect(ctx context.Context) error {
 	for i := range p.scopes {
 		p.scopes[i].Until = until
 	}
+	if err := p.sayIfMisspelt(ctx); err != nil {
+		return err
+	}
 	p.connected = true
+	return nil
+}
+
+// sayIfMisspelt says that there is nothing where the run was told to look: it moves nothing, as one does that
+// finds everything in STAGE.
+func (p *pending) sayIfMisspelt(ctx context.Context) error {
+	if p.report == nil || p.folder == "" && p.day == "" {
+		return nil
+	}
+	places := make([]string, len(p.scopes))
+	for i, scope := range p.scopes {
+		there, err := p.ledger.store.AnyRaw(ctx, scope)
+		if err != nil || there {
+			return err
+		}
+		places[i] = "s3://" + scope.Bucket + "/" + scope.Prefix
+	}
+	text := "nothing lies below " + strings.Join(places, ", ")
+	if p.day != "" {
+		text += " in a folder of " + p.day
+	}
+	p.report.Say(text)
 	return nil
 }
 

@@ -6,11 +6,19 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
+	"strings"
 	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/shop-connect/shop-connect/internal/progress"
 	"github.com/shop-connect/shop-connect/internal/quarantine/replay"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
+
+// exitBusy is the exit code where another is at work, as it is of `run-batch`.
+const exitBusy = 3
 
 // prepareReplay reports the faults of the flags of `quarantine replay`.
 func prepareReplay(d *desk) error {
@@ -93,13 +101,66 @@ func (d *desk) act(ctx context.Context, do func(*replay.Engine, context.Context,
 	if meter != nil {
 		meter.Stop()
 	}
+	if errors.Is(err, replay.ErrBusy) {
+		return cli.Exit(err, exitBusy)
+	}
 	if errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("cancelled; what was done stays done, and the same command does the rest: %w", err)
 	}
 	if r.DryRun {
 		done = would
 	}
+	if err == nil {
+		err = d.outcome(ctx, report)
+	}
 	return errors.Join(d.print(report, r.Objects, done), err)
+}
+
+// outcome is an error where nothing was done that was asked for: a script must not take that for success.
+// That all of it is settled already is none, and neither is an entity without refused rows.
+func (d *desk) outcome(ctx context.Context, report replay.Report) error {
+	switch {
+	case report.RowsOut > 0 || d.request.Objects && report.Objects > 0:
+		return nil
+	case len(report.Refused) == 1 && report.Refused[0].Reason == replay.RuleMapping:
+		return fmt.Errorf("the mapping failed on each of %s rows and nothing was brought back; repair the mapping", progress.Thousands(report.RowsRefused))
+	case report.RowsRefused > 0:
+		return fmt.Errorf("nothing was brought back: all of %s rows are still refused; repair them with --%s, or discard them", progress.Thousands(report.RowsRefused), flagMapping)
+	case len(report.Troubles) > 0:
+		return fmt.Errorf("nothing was done: %d objects were passed over, for what is said above", len(report.Troubles))
+	case report.RowsIn > 0:
+		return nil // the mapping leaves them alone
+	}
+	settled, err := d.settled(ctx)
+	if err != nil {
+		return err
+	}
+	narrow := d.filter.Layer + d.filter.Day + d.filter.Reason + d.filter.Source
+	switch {
+	case settled:
+		_, err = fmt.Fprintln(d.App.Writer, "nothing of this kind is open: all of it was replayed or discarded already")
+	case narrow == "":
+		_, err = fmt.Fprintf(d.App.Writer, "nothing of %s is in quarantine\n", d.filter.Entity)
+	case d.request.Objects && d.filter.Source != "":
+		return fmt.Errorf("no object is meant: --%s with --%s is what its key in the quarantine bucket begins with, as `quarantine ls --%s` shows it", flagSource, flagObjects, flagObjects)
+	default:
+		return errors.New("nothing in quarantine is meant by these flags; `shop-connect quarantine ls` shows what there is")
+	}
+	return err
+}
+
+// settled reports whether what the flags mean is there, and has a fate.
+func (d *desk) settled(ctx context.Context) (bool, error) {
+	all := d.filter
+	all.PendingOnly = false
+	if !d.request.Objects {
+		items, err := d.catalog.Samples(ctx, all, 1, allObjects)
+		return len(items) > 0, err
+	}
+	objects, err := d.store.QuarantineObjects(ctx, all.QuarantineFilter)
+	return slices.ContainsFunc(objects, func(o store.QuarantineObject) bool {
+		return o.Whole() && strings.HasPrefix(o.Key, all.Source)
+	}), err
 }
 
 func (d *desk) print(report replay.Report, objects bool, done string) error {
