@@ -27,7 +27,7 @@ func protectionFields() []*service.ConfigField {
 			Description("Writes a line of JSON to standard output for each request: its id, method, route, status, bytes, duration, client and the token's subject; never tokens, bodies or paths.").
 			Default(false),
 		service.NewIntField(fieldMaxConcurrent).
-			Description("How many requests may be in hand at once. Those beyond are answered 503.").
+			Description("How many requests may be in hand at once, and a quarter of them of one client: one subject of tokens, or, without a good token, one address. Those beyond are answered 503.").
 			Default(DefaultMaxConcurrentRequests).Advanced(),
 		service.NewIntField(fieldMaxDatabase).
 			Description("How many requests PostgreSQL may have at once, at work and waiting, and how many lists of purchases ClickHouse. Those beyond are answered 503 at once, so that those let in are answered in time. Keep it below what PostgreSQL does in 2 seconds.").

@@ -33,8 +33,8 @@ func TestSlowBodiesKeepNobodyWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode != 200 {
-			t.Fatalf("beside slow bodies the answer is %s", resp.Status)
+		if resp.StatusCode != 200 || resp.Close {
+			t.Fatalf("beside slow bodies the answer is %s, close %v", resp.Status, resp.Close)
 		}
 	}
 }
