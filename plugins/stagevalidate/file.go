@@ -35,6 +35,8 @@ type file struct {
 	columns []int
 	// complete says that the file has every column of the layout, in its order and as optional as there.
 	complete bool
+	// foreign says that values are in another form than STAGE's, and are to be converted before they are read.
+	foreign bool
 
 	// sound says of which column chunks, by row group and column, the pages are of reasonable size.
 	sound map[[2]int]bool
@@ -94,6 +96,8 @@ func (f *file) matchSchema() error {
 		}
 		if reason := misfit(column, wanted[at]); reason != "" {
 			faults = append(faults, fmt.Sprintf("column %q %s", column.Name(), reason))
+		} else {
+			f.foreign = f.foreign || isForeign(column, wanted[at])
 		}
 		f.complete = f.complete && at == i && column.Optional() == wanted[at].Optional()
 		f.columns[at] = i
@@ -123,16 +127,14 @@ func misfit(have *parquet.Column, want parquet.Field) string {
 	if have.Repeated() {
 		return "is repeated, must hold one value a row"
 	}
-	if have.Optional() && want.Required() {
-		return "is optional, must be required"
+	if sameValues(have.Type(), want.Type()) {
+		return ""
 	}
-	is, must := have.Type().String(), want.Type().String()
-	// a plain INT64 is what writers without logical types make of a 64-bit number
-	plain := have.Type().LogicalType() == nil && (must == "INT(64,true)" || must == "INT(32,true)")
-	if have.Type().Kind() != want.Type().Kind() || (is != must && !plain) {
-		return fmt.Sprintf("is %s, must be %s", is, must)
+	others := ""
+	if isDecimal(want.Type()) {
+		others = ", INT32 or FIXED_LEN_BYTE_ARRAY"
 	}
-	return ""
+	return fmt.Sprintf("is %s, must be %s%s", describe(have.Type()), describe(want.Type()), others)
 }
 
 func (f *file) checkSize() error {

@@ -39,6 +39,8 @@ type goldenObject struct {
 		// AddMany adds so many columns of strings.
 		AddMany int `yaml:"add_many"`
 	} `yaml:"schema"`
+	// File is one beside object.yaml, as another program wrote it.
+	File string `yaml:"file"`
 	// Content stands for the whole object.
 	Content *string `yaml:"content"`
 	// Keep cuts the object to its first so many percent of bytes; Corrupt overwrites bytes.
@@ -62,6 +64,8 @@ type goldenExpectation struct {
 	RowsSkipped int64 `yaml:"rows_skipped"`
 	// Fault is part of the reason why the object is refused whole.
 	Fault string `yaml:"fault"`
+	// Prices are what a reader of STAGE finds, times 10^4.
+	Prices []int64 `yaml:"prices"`
 	// Reasons are those of each refused row, as "field rule", by row number.
 	Reasons map[int][]string `yaml:"reasons"`
 }
@@ -80,7 +84,13 @@ func TestGoldenCases(t *testing.T) {
 			readYAML(t, path, &object)
 			readYAML(t, filepath.Join(folder, "expected.yaml"), &want)
 			l := &lake{TB: t, client: l.client, raw: l.raw, stage: l.stage, quarantine: l.quarantine, processor: l.processor}
-			l.checkGolden(rawKey(fmt.Sprintf("2026-02-%02d", i%28+1), int64(i)), object.build(t), want)
+			content := object.build(t)
+			if object.File != "" {
+				if content, err = os.ReadFile(filepath.Join(folder, object.File)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.checkGolden(rawKey(fmt.Sprintf("2026-02-%02d", i%28+1), int64(i)), content, want)
 		})
 	}
 }
@@ -117,19 +127,28 @@ func (l *lake) checkGolden(key string, content []byte, want goldenExpectation) {
 		return
 	}
 	if r.RowsOut > 0 {
-		l.checkStaged(r)
+		l.checkStaged(r, want)
 	}
 	if r.RowsRefused > 0 {
 		l.checkReasons(r, want)
 	}
 }
 
-func (l *lake) checkStaged(r report) {
+func (l *lake) checkStaged(r report, want goldenExpectation) {
 	l.Helper()
 	content := l.get(l.stage, r.StageKey)
 	rows, err := parquet.Read[staged](bytes.NewReader(content), int64(len(content)))
 	if err != nil || int64(len(rows)) != r.RowsOut {
 		l.Errorf("STAGE holds %d rows, %v", len(rows), err)
+	}
+	var prices []int64
+	for _, row := range rows {
+		if want.Prices != nil && row.Price != nil {
+			prices = append(prices, *row.Price)
+		}
+	}
+	if !slices.Equal(prices, want.Prices) {
+		l.Errorf("STAGE holds prices %v, want %v", prices, want.Prices)
 	}
 }
 

@@ -61,6 +61,9 @@ type source struct {
 	client *minio.Client
 	object object
 
+	// local has the object's bytes in the form that counts, where they were converted.
+	local io.ReaderAt
+
 	tail, ahead, window span
 	// trouble is the first error that was the store's and not the object's.
 	trouble error
@@ -142,6 +145,10 @@ func (s *source) fetch(into *span, offset, n int64) error {
 }
 
 func (s *source) get(p []byte, offset int64) error {
+	if s.local != nil {
+		_, err := s.local.ReadAt(p, offset)
+		return err
+	}
 	var options minio.GetObjectOptions
 	if err := options.SetRange(offset, offset+int64(len(p))-1); err != nil {
 		return err

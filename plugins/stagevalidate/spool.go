@@ -37,7 +37,7 @@ func (s *spool) Write(p []byte) (int, error) {
 }
 
 // reader returns what was written, from its beginning.
-func (s *spool) reader() (io.Reader, error) {
+func (s *spool) reader() (*io.SectionReader, error) {
 	if err := s.buffer.Flush(); err != nil {
 		return nil, fmt.Errorf("writing a temporary file: %w", err)
 	}

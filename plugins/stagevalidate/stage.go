@@ -21,8 +21,6 @@ const (
 	parquetType = "application/vnd.apache.parquet"
 	// changeAttempts bounds how often an object is begun again because it was overwritten meanwhile.
 	changeAttempts = 3
-	// metaFault is the user metadata of a quarantined object that says what is wrong with it.
-	metaFault = "Fault"
 )
 
 // large lets as many large objects through at a time as there are processors to work on them: each takes
@@ -117,6 +115,13 @@ func (p *processor) stageRows(ctx context.Context, o object, run string) (report
 	if err != nil {
 		return report{}, err
 	}
+	var own *spool
+	if f.foreign {
+		if f, own, err = f.converted(p.cfg.compression); err != nil {
+			return report{}, err
+		}
+		defer own.close()
+	}
 	place, err := f.readPlace()
 	if err != nil {
 		return report{}, err
@@ -145,7 +150,7 @@ func (p *processor) stageRows(ctx context.Context, o object, run string) (report
 	if err != nil {
 		return report{}, err
 	}
-	return p.write(ctx, lock, o, run, p.plan(o, place, found))
+	return p.write(ctx, lock, o, run, p.plan(o, place, found, own))
 }
 
 // plan is what is to be written for an object.
@@ -161,7 +166,9 @@ type plan struct {
 
 // plan names what is written. The names follow from the rows alone, so that whoever repeats an attempt
 // that crashed writes over what it left.
-func (p *processor) plan(o object, from place, found examination) plan {
+//
+// own is the object in STAGE's form where it came in another.
+func (p *processor) plan(o object, from place, found examination, own *spool) plan {
 	entity, rest := o.entity(), o.rest()
 	name, flat := path.Base(rest), strings.ReplaceAll(rest, "/", "_")
 	if from.topic != "" && found.fresh != nil {
@@ -176,10 +183,13 @@ func (p *processor) plan(o object, from place, found examination) plan {
 	case found.counts.RowsOut > 0:
 		pl.stage = target
 		pl.writeStage = func(ctx context.Context) error {
-			if found.partial == nil {
-				return p.copy(ctx, o, target, nil)
+			switch {
+			case found.partial != nil:
+				return p.put(ctx, found.partial, target)
+			case own != nil:
+				return p.put(ctx, own, target)
 			}
-			return p.put(ctx, found.partial, target)
+			return p.copy(ctx, o, target, nil)
 		}
 	case from.topic == "":
 		pl.replaced = &target
@@ -208,7 +218,7 @@ func (p *processor) refuseObject(ctx context.Context, o object, run string, why 
 	pl.quarantine = store.Target{Bucket: p.cfg.quarantine, Key: path.Join(
 		o.entity(), "layer="+quarantine.LayerStage, "objects", o.rest())}
 	pl.writeQuarantine = func(ctx context.Context) error {
-		return p.copy(ctx, o, pl.quarantine, map[string]string{metaFault: asciiOnly(why.reason)})
+		return p.copy(ctx, o, pl.quarantine, map[string]string{quarantine.MetaFault: quarantine.EncodeFault(why.reason)})
 	}
 	return p.write(ctx, lock, o, run, pl)
 }
@@ -295,11 +305,4 @@ func (p *processor) put(ctx context.Context, from *spool, to store.Target) error
 		return fmt.Errorf("writing s3://%s/%s: %w", to.Bucket, to.Key, p.cfg.objects.Explain(err, to.Bucket))
 	}
 	return nil
-}
-
-// asciiOnly makes a text fit for an HTTP header.
-func asciiOnly(text string) string {
-	const limit = 500
-	quoted := strings.Trim(strconv.QuoteToASCII(text), `"`)
-	return quoted[:min(len(quoted), limit)]
 }
