@@ -36,7 +36,7 @@ type Quarantine struct {
 
 type quarantineQuery struct {
 	Entity  string      `query:"entity" maxLength:"100" doc:"Only of this entity."`
-	Layer   string      `query:"layer" maxLength:"100" doc:"Only what this layer refused: api, raw, stage, clickhouse, iceberg, postgres."`
+	Layer   string      `query:"layer" maxLength:"100" doc:"Only what this layer refused: api, raw, stage, clickhouse, iceberg."`
 	Day     optionalDay `query:"day" doc:"Only of this day."`
 	Reason  string      `query:"reason" maxLength:"200" doc:"Only rows that were first refused for something that holds this text."`
 	Source  string      `query:"source" maxLength:"1000" doc:"Only samples whose source begins with this text."`

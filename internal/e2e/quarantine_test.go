@@ -92,6 +92,7 @@ func TestRefusedRowsOfEveryWayInAreRepairedAndCountOnce(t *testing.T) {
 	for want, args := range map[string][]string{
 		"Did you mean": {"ls", "--entity", "purchase"}, "--why": {"discard", "--entity", "purchases"}, "--entity": {"replay"},
 		"unrecognised function": {"replay", "--entity", "purchases", "--mapping", `root = env("JWT_SECRET")`}, "no day": {"ls", "--day", "yesterday"},
+		`no layer "gold"`: {"ls", "--layer", "gold"}, "nothing in quarantine is meant": {"replay", "--entity", "purchases", "--reason", "no such reason"},
 	} {
 		if output, err := shopConnect(t, up, append([]string{"quarantine"}, args...)...); err == nil || !strings.Contains(output, want) {
 			t.Errorf("quarantine %q: %v\n%s", args, err, output)
@@ -111,8 +112,9 @@ func TestRefusedRowsOfEveryWayInAreRepairedAndCountOnce(t *testing.T) {
 	if run == nil || !strings.Contains(output, "4 replayed, 1 still refused") {
 		t.Fatalf("replay prints\n%s", output)
 	}
-	if output := quarantine(replay...); !strings.Contains(output, " 0 replayed, 1 still refused") {
-		t.Errorf("a second replay prints\n%s", output)
+	output, err = shopConnect(t, up, append([]string{"quarantine"}, replay...)...)
+	if err == nil || !strings.Contains(output, " 0 replayed, 1 still refused") || !strings.Contains(output, "nothing was brought back") {
+		t.Errorf("a second replay (%v) prints\n%s", err, output)
 	}
 	if output := quarantine("discard", "--entity", "purchases", "--why", "no purchase at all"); !strings.Contains(output, "1 discarded") {
 		t.Errorf("discard prints\n%s", output)

@@ -19,6 +19,7 @@ import (
 	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/objectstore"
+	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
 	"github.com/shop-connect/shop-connect/internal/quarantine/replay"
 	"github.com/shop-connect/shop-connect/internal/store"
@@ -46,20 +47,23 @@ const (
 	sendTimeout      = 30 * time.Second
 )
 
+// layers are those that refuse rows.
+var layers = []string{quarantine.LayerAPI, quarantine.LayerRaw, quarantine.LayerStage, quarantine.LayerClickHouse, quarantine.LayerIceberg}
+
 // Command is `shop-connect quarantine`.
 func Command() *cli.Command {
 	filters := []cli.Flag{
 		&cli.StringFlag{Name: flagEntity, Usage: "only of this entity, `purchases` for example"},
-		&cli.StringFlag{Name: flagLayer, Usage: "only what this layer refused: api, raw, stage, clickhouse, iceberg, postgres"},
+		&cli.StringFlag{Name: flagLayer, Usage: "only what this `LAYER` refused: " + strings.Join(layers, ", ")},
 		&cli.StringFlag{Name: flagDay, Usage: "only of this day, `YYYY-MM-DD`"},
-		&cli.StringFlag{Name: flagReason, Usage: "only rows whose reasons hold this `text`, as ls shows them: \"quantity range\""},
+		&cli.StringFlag{Name: flagReason, Usage: "only rows first refused for something that holds this `text`, as ls shows them: \"quantity range\""},
 		&cli.StringFlag{Name: flagDataDir, Value: ".shop", Usage: "data directory of a running `up`"},
 	}
-	source := &cli.StringFlag{Name: flagSource, Usage: "only rows whose source begins with this `text`"}
+	source := &cli.StringFlag{Name: flagSource, Usage: "only rows whose source begins with this `text`; with --objects, those whose key in the quarantine bucket does"}
 	with := func(flags ...cli.Flag) []cli.Flag { return append(slices.Clone(filters), flags...) }
 	all := &cli.BoolFlag{Name: flagAll, Usage: "also what was replayed or discarded"}
 	dryRun := &cli.BoolFlag{Name: flagDryRun, Usage: "change nothing and say what would happen"}
-	objects := &cli.BoolFlag{Name: flagObjects, Usage: "objects that were refused whole, and not rows"}
+	objects := &cli.BoolFlag{Name: flagObjects, Usage: "only objects that were refused whole, and not rows"}
 	return &cli.Command{
 		Name:  "quarantine",
 		Usage: "Show refused rows, bring them back, or give them up",
@@ -71,7 +75,7 @@ func Command() *cli.Command {
 			"Finds the servers by the environment (S3_*, POSTGRES_DSN, KAFKA_BROKERS), else by the data directory\n" +
 			"of a running `shop-connect up`.",
 		Subcommands: []*cli.Command{
-			{Name: "ls", Usage: "Count refused rows by entity, layer, day and reasons", Flags: with(all), Action: action(nil, list)},
+			{Name: "ls", Usage: "Count refused rows by entity, layer, day and reasons, and list objects that were refused whole", Flags: with(objects, all), Action: action(nil, list)},
 			{
 				Name: "show", Usage: "Show refused rows with their bytes and every reason",
 				Flags: with(source, all, &cli.IntFlag{Name: flagLimit, Value: 10, Usage: "how many rows at most"}), Action: action(nil, show),
@@ -179,6 +183,9 @@ func (d *desk) refresh(ctx context.Context) error {
 	if err := d.catalog.Refresh(ctx, d.filter.Entity); err != nil {
 		return err
 	}
+	if err := d.knownLayer(ctx); err != nil {
+		return err
+	}
 	if d.filter.Entity == "" || d.contracts[d.filter.Entity] != nil {
 		return nil
 	}
@@ -187,6 +194,18 @@ func (d *desk) refresh(ctx context.Context) error {
 		return err
 	}
 	return d.unknownEntity()
+}
+
+// knownLayer refuses a layer that refuses nothing, and of which there is nothing.
+func (d *desk) knownLayer(ctx context.Context) error {
+	if d.filter.Layer == "" || slices.Contains(layers, d.filter.Layer) {
+		return nil
+	}
+	objects, err := d.store.QuarantineObjects(ctx, store.QuarantineFilter{Layer: d.filter.Layer})
+	if err != nil || len(objects) > 0 {
+		return err
+	}
+	return fmt.Errorf("there is no layer %q; use one of %s", d.filter.Layer, strings.Join(layers, ", "))
 }
 
 func (d *desk) unknownEntity() error {

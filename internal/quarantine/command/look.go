@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,13 +14,17 @@ import (
 	"github.com/shop-connect/shop-connect/internal/progress"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 	"github.com/shop-connect/shop-connect/internal/quarantine/catalog"
+	"github.com/shop-connect/shop-connect/internal/store"
 )
 
 // list is `quarantine ls`.
 func list(ctx context.Context, d *desk) error {
-	counts, err := d.store.QuarantineCounts(ctx, d.filter.QuarantineFilter)
-	if err != nil {
-		return err
+	var counts []store.QuarantineCount
+	if !d.Bool(flagObjects) {
+		var err error
+		if counts, err = d.store.QuarantineCounts(ctx, d.filter.QuarantineFilter); err != nil {
+			return err
+		}
 	}
 	objects, err := d.store.QuarantineObjects(ctx, d.filter.QuarantineFilter)
 	if err != nil {
@@ -41,15 +46,16 @@ func list(ctx context.Context, d *desk) error {
 			continue
 		}
 		if whole++; whole == 1 {
-			_, _ = fmt.Fprintln(table, "\nOBJECT\tBYTES\tWHY\tFATE")
+			_, _ = fmt.Fprintln(table, "\nObjects that were refused whole, or cannot be read:")
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", o.Key, progress.Thousands(o.Bytes), oneLine(o.Fault, maxLine), o.Fate)
+		showObject(table, o)
 	}
 	switch {
 	case len(counts) == 0 && whole == 0 && d.filter.QuarantineFilter.Entity+d.filter.Layer+d.filter.Day+d.filter.Reason == "":
 		_, _ = fmt.Fprintln(table, "nothing in quarantine is open; --all shows also what was replayed or discarded")
 	case len(counts) == 0 && whole == 0:
 		_, _ = fmt.Fprintln(table, "nothing in quarantine is of this kind")
+	case d.Bool(flagObjects):
 	default:
 		_, _ = fmt.Fprintf(table, "\n%s rows open of %s, in %s objects. A record that several layers refused is in each of them, and is replayed once.\n",
 			progress.Thousands(open), progress.Thousands(rows), progress.Thousands(int64(len(objects))))
@@ -58,6 +64,14 @@ func list(ctx context.Context, d *desk) error {
 		return fmt.Errorf("printing the counts: %w", err)
 	}
 	return nil
+}
+
+// showObject prints a key whole, since --source takes it, and each fault on a line of its own.
+func showObject(out io.Writer, o store.QuarantineObject) {
+	_, _ = fmt.Fprintf(out, "%s  %s bytes  %s\n", oneLine(o.Key, maxBytes), progress.Thousands(o.Bytes), cmp.Or(string(o.Fate), "open"))
+	for fault := range strings.SplitSeq(o.Fault, "; ") {
+		_, _ = fmt.Fprintf(out, "  ✗ %s\n", oneLine(fault, maxBytes))
+	}
 }
 
 const (
