@@ -35,7 +35,7 @@ func TestSlowClientsKeepNobodyElseOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode != 200 {
+		if resp.StatusCode != http.StatusOK {
 			t.Fatalf("another client is answered %s", resp.Status)
 		}
 	}

@@ -187,7 +187,7 @@ func TestSlowBodiesOfManyCustomersKeepNobodyWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode != 200 {
+		if resp.StatusCode != http.StatusOK {
 			t.Errorf("beside slow bodies the answer is %s", resp.Status)
 		}
 	}

@@ -60,6 +60,7 @@ func TestClientThatSendsNothingMoreIsCutOff(t *testing.T) {
 	conn := sendPart(t, address, "/api/v1/token", 100, "{", jsonBody)
 	begun := time.Now()
 	resp := answerOf(t, conn)
+	defer resp.Body.Close()
 	if took := time.Since(begun); resp.StatusCode != http.StatusRequestTimeout || !resp.Close || took > 3*time.Second {
 		t.Errorf("answer is %s, close %v, after %v", resp.Status, resp.Close, took)
 	}
@@ -81,6 +82,7 @@ func TestClientThatDripsIsCutOff(t *testing.T) {
 		}
 	}()
 	resp := answerOf(t, conn)
+	defer resp.Body.Close()
 	close(answered)
 	if took := time.Since(begun); resp.StatusCode != http.StatusRequestTimeout || took > 3*time.Second {
 		t.Errorf("answer is %s after %v", resp.Status, took)
@@ -114,6 +116,7 @@ func TestSlowClientThatKeepsSendingIsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer resp.Body.Close()
 	if body, _ := io.ReadAll(resp.Body); string(body) != fmt.Sprint(pieces*piece, " <nil>") {
 		t.Errorf("answer is %s %s", resp.Status, body)
 	}

@@ -98,7 +98,7 @@ func TestASlowBodyTakesUpNoTurn(t *testing.T) {
 	s := newPurchaseShop(t, away)
 	s.Server = newServer(t, func(c *api.Config) { c.Shop, c.MaxDatabaseRequests = &s.config, 1 })
 	body, sender := io.Pipe()
-	slow := httptest.NewRequest("POST", "/api/v1/purchases", body)
+	slow := httptest.NewRequest(http.MethodPost, "/api/v1/purchases", body)
 	slow.Header = http.Header{"Authorization": {"Bearer " + s.token}, "Content-Type": {"application/json"}}
 	answered := make(chan int)
 	go func() {

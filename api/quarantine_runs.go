@@ -109,7 +109,7 @@ func (s *Server) discard(ctx context.Context, r *discardRequest) (*startedRun, e
 
 func (s *Server) startQuarantineRun(ctx context.Context, request replays.Request, discard bool) (*startedRun, error) {
 	engine := s.config.Quarantine.Engine
-	if engine.Contracts[request.Filter.Entity] == nil {
+	if engine.Contracts[request.Entity] == nil {
 		return nil, invalidBody("entity", "must be one of "+strings.Join(s.entities(), ", "))
 	}
 	entering, cancel := context.WithTimeout(ctx, storeTimeout)

@@ -56,13 +56,13 @@ func (r *resource) operation(op huma.Operation, scope string, body *huma.Schema,
 	}
 	op.Responses = r.server.ProblemResponses(problems)
 	op = r.server.secured(op, scope)
-	return answeredWithin(storeTimeout, op)
+	return answeredInTime(op)
 }
 
-// answeredWithin bounds what an operation takes.
-func answeredWithin(d time.Duration, op huma.Operation) huma.Operation {
+// answeredInTime bounds what an operation takes.
+func answeredInTime(op huma.Operation) huma.Operation {
 	op.Middlewares = append(op.Middlewares, func(ctx huma.Context, next func(huma.Context)) {
-		bounded, cancel := context.WithTimeout(ctx.Context(), d)
+		bounded, cancel := context.WithTimeout(ctx.Context(), storeTimeout)
 		defer cancel()
 		next(huma.WithContext(ctx, bounded))
 	})

@@ -82,19 +82,19 @@ func (s *Server) registerRuns() {
 			"422": "A parameter is unknown or not valid.", "503": "The streams or the ledger are away.",
 		}),
 	}, auth.ScopeWrite), s.startRun)
-	huma.Register(s.huma, answeredWithin(storeTimeout, s.secured(huma.Operation{
+	huma.Register(s.huma, answeredInTime(s.secured(huma.Operation{
 		OperationID: "runs", Method: http.MethodGet, Path: pathRuns, Tags: []string{"runs"},
 		Summary:     "List batch runs, the newest first",
 		Description: "All runs in the ledger, also those that were started without this API.",
 		Responses:   s.ProblemResponses(map[string]string{"422": "A parameter is not valid.", "503": "The ledger of runs is away."}),
 	}, auth.ScopeRead)), inTurn(s.store, s.listRuns))
-	huma.Register(s.huma, answeredWithin(storeTimeout, s.secured(huma.Operation{
+	huma.Register(s.huma, answeredInTime(s.secured(huma.Operation{
 		OperationID: "run", Method: http.MethodGet, Path: pathRuns + "/{id}", Tags: []string{"runs"},
 		Summary:     "Show a batch run",
 		Description: "What a run was asked for, where it stands, and how many rows went in, out, and were refused. A run whose process was killed is closed as failed.",
 		Responses:   s.ProblemResponses(map[string]string{"404": "There is no such run.", "422": "The id is not a UUID.", "503": "The ledger of runs is away."}),
 	}, auth.ScopeRead)), inTurn(s.store, s.showRun))
-	huma.Register(s.huma, answeredWithin(storeTimeout, s.secured(huma.Operation{
+	huma.Register(s.huma, answeredInTime(s.secured(huma.Operation{
 		OperationID: "cancel-run", Method: http.MethodPost, Path: pathRuns + "/{id}/cancel", Tags: []string{"runs"}, DefaultStatus: http.StatusAccepted,
 		Summary:     "Cancel a batch run",
 		Description: "Ends a run within seconds, wherever it is at work; it then stands as cancelled. What it has done stays done, and the next run goes on from there.",
@@ -204,8 +204,7 @@ func (s *Server) runProblem(err error) error {
 		return NewProblem(http.StatusInternalServerError, "the server has a fault; its logs have more under the request id")
 	}
 	s.log.Error("answering 503", "path", pathRuns, "cause", err)
-	var away *runs.AwayError
-	if errors.As(err, &away) {
+	if _, away := errors.AsType[*runs.AwayError](err); away {
 		return Unavailable("the streams REST API cannot be reached; check STREAMS_URL or STREAMS_ADDRESS of this server")
 	}
 	return Unavailable("the run cannot be started or the ledger cannot be read; the log of this server says why")

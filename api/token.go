@@ -70,7 +70,7 @@ func (s *Server) registerToken() {
 			"429": "Too many attempts of this user, or from this address.", "503": "The database is away, or too many log in at once.",
 		}),
 	}
-	huma.Register(s.huma, answeredWithin(storeTimeout, op), s.issueToken)
+	huma.Register(s.huma, answeredInTime(op), s.issueToken)
 	delete(content, "application/octet-stream") // huma's guess at a raw body
 }
 

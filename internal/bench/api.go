@@ -137,7 +137,7 @@ func (s *apiBench) sell(ctx context.Context, b *bench) (measurement, error) {
 		return err
 	})
 	s.refused = err
-	b.note("POST /purchases at %d/s for %s, from when each was due: %s.", salesRate, salesDuration, latencies)
+	b.notef("POST /purchases at %d/s for %s, from when each was due: %s.", salesRate, salesDuration, latencies)
 	return measurement{rows: int64(sales), took: took}, ctx.Err()
 }
 
@@ -168,7 +168,7 @@ func (s *apiBench) bare(ctx context.Context, b *bench) (measurement, error) {
 			return tx.SendBatch(ctx, changes).Close()
 		})
 	})
-	b.note("The same changes by pgx alone: %s.", latencies)
+	b.notef("The same changes by pgx alone: %s.", latencies)
 	return measurement{rows: int64(sales), took: took, cpu: ownCPU() - cpu}, err
 }
 

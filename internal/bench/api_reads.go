@@ -26,7 +26,7 @@ func (s *apiBench) measureReads(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.note("GET /purchases/{id} at %d/s: %s.", readsRate, byID)
+	b.notef("GET /purchases/{id} at %d/s: %s.", readsRate, byID)
 
 	// as deep as there are rows, in steps that the API allows
 	var cursor string
@@ -49,7 +49,7 @@ func (s *apiBench) measureReads(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	b.note("GET /purchases, a page of %d: the first %s; behind %d others %s; ratio %.2f.", pageSize, first, depth, deep,
+	b.notef("GET /purchases, a page of %d: the first %s; behind %d others %s; ratio %.2f.", pageSize, first, depth, deep,
 		float64(deep.percentile(50))/float64(first.percentile(50)))
 	return nil
 }

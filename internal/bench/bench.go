@@ -32,7 +32,7 @@ type bench struct {
 	notes []string
 }
 
-func (b *bench) note(format string, args ...any) {
+func (b *bench) notef(format string, args ...any) {
 	b.notes = append(b.notes, fmt.Sprintf(format, args...))
 }
 

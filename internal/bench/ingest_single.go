@@ -103,7 +103,7 @@ func (s *single) check(ctx context.Context, b *bench) error {
 		return err
 	}
 	s.answers += int64(len(answers))
-	b.note("ingest_single at half of its maximum (%.0f/s, open loop, %d connections): %s.",
+	b.notef("ingest_single at half of its maximum (%.0f/s, open loop, %d connections): %s.",
 		s.rate/2, singleConnections, answers)
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers(b)...))
 	if err != nil {

@@ -77,7 +77,7 @@ func (s *stageSet) stage(ctx context.Context, b *bench) (measurement, error) {
 	if s.run.Status != store.Succeeded || s.run.FinishedAt == nil {
 		return measurement{}, fmt.Errorf("run %s %s: %s", s.run.ID, s.run.Status, s.run.Error)
 	}
-	b.note("%s: shop-connect itself peaked at %d MB", s.name, peakOf(b.up.PID())>>20)
+	b.notef("%s: shop-connect itself peaked at %d MB", s.name, peakOf(b.up.PID())>>20)
 	return measurement{rows: s.run.RowsIn, took: s.run.FinishedAt.Sub(s.run.StartedAt)}, nil
 }
 
@@ -194,7 +194,7 @@ func (s *stageSet) filter(ctx context.Context, b *bench) (measurement, error) {
 		return result, err
 	}
 	result.cpu += usageOf(pids).cpu - before.cpu
-	b.note("%s: the engine took %.1f s, shop-connect %.1f s", s.name, result.took.Seconds(), s.run.FinishedAt.Sub(s.run.StartedAt).Seconds())
+	b.notef("%s: the engine took %.1f s, shop-connect %.1f s", s.name, result.took.Seconds(), s.run.FinishedAt.Sub(s.run.StartedAt).Seconds())
 	digest, err := countObjects(ctx, b, conn, kept, refused, [2]int64{s.rows - s.refused, s.refused})
 	switch {
 	case err != nil:

@@ -58,12 +58,13 @@ func prepareIdle(ctx context.Context, b *bench) error {
 	}
 	defer ledger.Close()
 	etag := ""
-	for object := range client.ListObjects(ctx, rawBucket, minio.ListObjectsOptions{Prefix: idleFolder, Recursive: true, MaxKeys: 1}) {
+	listing, stop := context.WithCancel(ctx)
+	defer stop()
+	if object, any := <-client.ListObjects(listing, rawBucket, minio.ListObjectsOptions{Prefix: idleFolder, Recursive: true, MaxKeys: 1}); any {
 		if object.Err != nil {
 			return fmt.Errorf("listing objects: %w", object.Err)
 		}
 		etag = object.ETag
-		break
 	}
 	_, err = ledger.Pool().Exec(ctx, `
 		WITH known AS (
@@ -109,7 +110,7 @@ func runIdle(ctx context.Context, b *bench) (measurement, error) {
 	}
 	slices.Sort(times)
 	median := times[len(times)/2]
-	b.note("stage_idle: a run with nothing to do over %d known objects, %d of them in the bucket, took %.2f s from outside (of %d runs, the slowest %.2f s)",
+	b.notef("stage_idle: a run with nothing to do over %d known objects, %d of them in the bucket, took %.2f s from outside (of %d runs, the slowest %.2f s)",
 		idleKnown, idleReal, median.Seconds(), idleRuns, times[len(times)-1].Seconds())
 	return measurement{rows: idleKnown, took: median}, nil
 }
@@ -133,7 +134,7 @@ func checkIdle(ctx context.Context, b *bench) error {
 			return fmt.Errorf("run %s %s: it looked at %d objects, should be none", run.ID, run.Status, run.Objects+run.ObjectsUnchanged)
 		}
 	}
-	b.note("stage_idle: by the ledger none of these runs took more than %.2f s; the rest is the command's own start", longest.Seconds())
+	b.notef("stage_idle: by the ledger none of these runs took more than %.2f s; the rest is the command's own start", longest.Seconds())
 	return nil
 }
 

@@ -98,7 +98,7 @@ func (s *stageSet) generate(ctx context.Context, b *bench) error {
 	if err := known.enter(ctx, b); err != nil {
 		return err
 	}
-	b.note("%s: %d rows in objects of %.1f MB, %d of them bad", s.name, s.rows, float64(size)/1e6, s.refused)
+	b.notef("%s: %d rows in objects of %.1f MB, %d of them bad", s.name, s.rows, float64(size)/1e6, s.refused)
 	return nil
 }
 

@@ -76,8 +76,7 @@ func JSONSchema() ([]byte, error) {
 func object(t reflect.Type) *schema {
 	closed := false
 	s := &schema{Type: "object", Properties: map[string]*schema{}, Additional: &closed}
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		property := value(f.Type)
 		property.Description = f.Tag.Get("doc")
 		s.Properties[f.Tag.Get("yaml")] = property

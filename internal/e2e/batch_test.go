@@ -165,7 +165,7 @@ func TestBatchFlowsBringEverythingToStageOnce(t *testing.T) {
 
 func (s *batchShop) postFile(t *testing.T, id string, text []byte) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+s.up.Env[env.StreamsAddress]+"/streams/"+id, bytes.NewReader(text))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.up.Env[env.StreamsAddress]+"/streams/"+id, bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}

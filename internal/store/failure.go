@@ -28,8 +28,7 @@ var failures = map[string]Failure{
 
 // Kind tells an outage from what will fail again.
 func Kind(err error) Failure {
-	var scan pgx.ScanArgError
-	if errors.As(err, &scan) {
+	if _, scanned := errors.AsType[pgx.ScanArgError](err); scanned {
 		return Defect
 	}
 	var refused *pgconn.PgError

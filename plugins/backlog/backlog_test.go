@@ -45,7 +45,7 @@ func newShop(t *testing.T) *shop {
 	if s.Store, err = store.Open(t.Context(), s.dsn); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Store.Close)
+	t.Cleanup(s.Close)
 	if s.kafka, err = kgo.NewClient(kgo.SeedBrokers(s.brokers), kgo.RecordPartitioner(kgo.RoundRobinPartitioner())); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func (w written) Write(_ context.Context, msg *service.Message) error {
 	value, err := msg.AsBytes()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.shop.written = append(w.shop.written, string(value))
+	w.written = append(w.written, string(value))
 	return err
 }
 

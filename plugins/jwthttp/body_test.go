@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -245,7 +246,7 @@ func TestLongBodiesHaveOnlyTheRoomOfWhatHasArrived(t *testing.T) {
 			t.Errorf("a body that ends early is answered %d", status)
 		}
 	}
-	fits := append(body, bytes.Repeat([]byte(" "), 16_000_000-len(body))...)
+	fits := slices.Concat(body, bytes.Repeat([]byte(" "), 16_000_000-len(body)))
 	if w := shop.postAs(t, "application/json", "", fits, false); w.Code != 200 {
 		t.Errorf("the room of bodies that ended is not given back: %d %s", w.Code, w.Body)
 	}

@@ -44,7 +44,7 @@ func TestRequestsThatComeTogetherShareOneBlockWithRefusedRowsBehindIt(t *testing
 	rejected := errors.New("rejected")
 	g.settle(rejected)
 	for _, r := range requests {
-		if err := <-r.outcome; err != rejected {
+		if err := <-r.outcome; !errors.Is(err, rejected) {
 			t.Errorf("a request is told %v", err)
 		}
 	}

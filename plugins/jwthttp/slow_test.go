@@ -33,7 +33,7 @@ func TestSlowBodiesKeepNobodyWaiting(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = resp.Body.Close()
-		if resp.StatusCode != 200 || resp.Close {
+		if resp.StatusCode != http.StatusOK || resp.Close {
 			t.Fatalf("beside slow bodies the answer is %s, close %v", resp.Status, resp.Close)
 		}
 	}

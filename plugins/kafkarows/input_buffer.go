@@ -276,7 +276,7 @@ func (p *partition) take(rows, bytes int, atLeastOne bool) share {
 		if n > rows-len(s.records) || cut > bytes-s.bytes {
 			n, cut = 0, 0
 			for _, r := range first.records[:min(len(first.records), rows-len(s.records))] {
-				if cut += size(r); s.bytes+cut > bytes && !(atLeastOne && len(s.records) == 0 && n == 0) {
+				if cut += size(r); s.bytes+cut > bytes && (!atLeastOne || len(s.records) > 0 || n > 0) {
 					cut -= size(r)
 					break
 				}

@@ -122,7 +122,7 @@ func (i *input) outOfRange(ctx context.Context, client *kgo.Client, at place) er
 		next, start, err := i.gap(ctx, client, at)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the stream ends, which is no fault of the partition
 		case err != nil:
 			i.log.Errorf("Topic %s, partition %d has not the offset that is to be read next, and why is not known yet: %v", at.topic, at.partition, err)
 			select {

@@ -309,6 +309,7 @@ func (s *sieve) compress(wanted bool, data []byte) ([]byte, error) {
 
 func (s *sieve) dictionaryPage(p *rawPage) error {
 	h := &p.header.DictionaryPageHeader.V
+	//nolint:staticcheck // older writers name the encoding so
 	if s.dict.present || (h.Encoding != format.Plain && h.Encoding != format.PlainDictionary) || h.NumValues > math.MaxInt32/8 {
 		return errUnsieved
 	}

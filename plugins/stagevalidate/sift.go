@@ -24,7 +24,7 @@ func (s *sieve) sift(values []byte, encoding format.Encoding, n, first int) erro
 	switch {
 	case texts && !plain:
 		return s.siftLengths(values, n, first)
-	case encoding == format.RLEDictionary || encoding == format.PlainDictionary:
+	case encoding == format.RLEDictionary || encoding == format.PlainDictionary: //nolint:staticcheck // as older writers name it
 		return s.siftIndexes(values, n)
 	case texts:
 		return s.siftTexts(values, n, first)

@@ -51,7 +51,7 @@ func list(ctx context.Context, d *desk) error {
 		showObject(table, o)
 	}
 	switch {
-	case len(counts) == 0 && whole == 0 && d.filter.QuarantineFilter.Entity+d.filter.Layer+d.filter.Day+d.filter.Reason == "":
+	case len(counts) == 0 && whole == 0 && d.filter.Entity+d.filter.Layer+d.filter.Day+d.filter.Reason == "":
 		_, _ = fmt.Fprintln(table, "nothing in quarantine is open; --all shows also what was replayed or discarded")
 	case len(counts) == 0 && whole == 0:
 		_, _ = fmt.Fprintln(table, "nothing in quarantine is of this kind")
