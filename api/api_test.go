@@ -114,6 +114,22 @@ func TestTrailingSlashIsAlike(t *testing.T) {
 	}
 }
 
+func TestAnyIDCanBeNamedInAPath(t *testing.T) {
+	s := newServer(t, nil)
+	if _, err := s.Mount(api.Route{Method: "GET", Path: "/rows/{id}", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.PathValue("id"))
+	})}); err != nil {
+		t.Fatal(err)
+	}
+	for path, id := range map[string]string{
+		"%2E": ".", "%2E%2E": "..", "a%2F": "a/", "a%2F%2Fb": "a//b", "a%2F..%2Fb": "a/../b", "a%20b": "a b", "a%2F/": "a/",
+	} {
+		if w := do(s, "GET", "/rows/"+path, "", nil); w.Code != 200 || w.Body.String() != id {
+			t.Errorf("%s: %d %q, want %q", path, w.Code, w.Body, id)
+		}
+	}
+}
+
 func TestRequestIDGoesInAndOut(t *testing.T) {
 	s := newServer(t, nil)
 	given := do(s, "GET", "/nowhere", "", http.Header{"X-Request-Id": {"order-17.a_b"}})

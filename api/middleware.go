@@ -37,10 +37,10 @@ func (s *Server) handler() http.Handler {
 		}()
 		defer s.recoverPanic(tracked, r)
 
-		target := r.URL.Path
+		target := r.URL.EscapedPath() // an id may be "..", or have slashes: those are not the path's own
 		if len(target) > 1 && target[len(target)-1] == '/' {
 			r = withoutTrailingSlash(r)
-			target = r.URL.Path
+			target = r.URL.EscapedPath()
 		}
 		if s.allowOrigin(tracked, r) || !s.admit(tracked, r, inFlight) {
 			return
