@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"path"
 	"runtime/debug"
@@ -25,7 +26,8 @@ func (s *Server) handler() http.Handler {
 		secure(w.Header())
 		if r.Body != http.NoBody {
 			tracked.body = s.arriving(w, r)
-			r.Body = tracked.body
+			// the server looks at its own request to see whether it must wait before it closes
+			r = withBody(r, tracked.body)
 		}
 		begun, inFlight := time.Now(), s.inFlight.Add(1)
 		s.observer.inFlight.Set(inFlight)
@@ -80,6 +82,13 @@ func isID(s string) bool {
 		}
 	}
 	return true
+}
+
+func withBody(r *http.Request, body io.ReadCloser) *http.Request {
+	r2 := new(http.Request)
+	*r2 = *r
+	r2.Body = body
+	return r2
 }
 
 func withoutTrailingSlash(r *http.Request) *http.Request {

@@ -16,9 +16,12 @@ func TestUpkeepBesideTheStreams(t *testing.T) {
 	sold := int64(0)
 	sell := func() {
 		t.Helper()
-		for range 3 {
-			s.want(t, 201, "POST", "/purchases", `{"product_id":"lamp","customer_id":1,"seller_id":1,"quantity":1}`)
-			sold++
+		// of two waves over six partitions, both have rows of some partition
+		for range 2 {
+			for range 20 {
+				s.want(t, 201, "POST", "/purchases", `{"product_id":"lamp","customer_id":1,"seller_id":1,"quantity":1}`)
+				sold++
+			}
 			s.succeed(`{"name":"process_purchases_from_api"}`)
 			s.succeed(`{"name":"process_kafka_data"}`)
 		}
