@@ -20,7 +20,7 @@ func Construct(name string, conf *service.ParsedConfig) (component Component, er
 	case "s3_quarantine":
 		component, _, _, err = newQuarantine(conf, nil)
 	case "raw_pending":
-		component, err = newPending(conf, nil)
+		component, err = newPending(conf, service.MockResources())
 	default:
 		component, err = newInput(conf, nil)
 	}
