@@ -25,7 +25,7 @@ type customers struct{ *resource }
 
 func (s *Server) registerCustomers() {
 	r := customers{s.resource("customers", "customer")}
-	body, subset := RowSchema(r.contract, "customer_id"), rowFields(r.contract, []string{"email", "first_name", "last_name"}, []string{"phone"})
+	body, subset := RowSchema(r.contract, "customer_id"), rowFields(r.contract, []string{"email", "first_name", "last_name"}, []string{"phone", "country", "segment"})
 	subset.Required = nil
 	item := r.path + "/{customer_id}"
 	taken := "Another customer has this e-mail."
@@ -67,7 +67,8 @@ func (r customers) create(ctx context.Context, body *RowBody) (*created[store.Cu
 func customerOf(row *row) store.Customer {
 	return store.Customer{
 		FirstName: row.text("first_name"), LastName: row.text("last_name"), Email: row.text("email"),
-		Phone: row.optionalText("phone"), CreatedAt: row.time("created_at"),
+		Phone: row.optionalText("phone"), Country: row.optionalText("country"), Segment: row.optionalText("segment"),
+		CreatedAt: row.time("created_at"),
 	}
 }
 
@@ -101,9 +102,9 @@ func (r customers) change(ctx context.Context, in *customerUpdate) (*one[store.C
 		row.setText("first_name", &c.FirstName)
 		row.setText("last_name", &c.LastName)
 		row.setText("email", &c.Email)
-		if row.names("phone") { // a null takes it away
-			c.Phone = row.optionalText("phone")
-		}
+		row.setOptionalText("phone", &c.Phone)
+		row.setOptionalText("country", &c.Country)
+		row.setOptionalText("segment", &c.Segment)
 	})
 	if err != nil {
 		return nil, r.problem(err)

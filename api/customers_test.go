@@ -17,7 +17,7 @@ import (
 	"github.com/shop-connect/shop-connect/api"
 )
 
-const ann = `{"first_name":"Ann","last_name":"Lee","email":"ann@example.com","phone":"+49 1"}`
+const ann = `{"first_name":"Ann","last_name":"Lee","email":"ann@example.com","phone":"+49 1","country":"DE"}`
 
 func TestACustomerIsCreatedShownChangedAndDeleted(t *testing.T) {
 	s := newShop(t)
@@ -38,6 +38,9 @@ func TestACustomerIsCreatedShownChangedAndDeleted(t *testing.T) {
 		{`{"email":"a@example.com"}`, "last_name", "Ray"},
 		{`{"phone":null}`, "phone", nil},
 		{`{"customer_id":1,"phone":"2"}`, "phone", "2"},
+		{`{"segment":"wholesale"}`, "country", "DE"},
+		{`{"country":null}`, "segment", "wholesale"},
+		{`{"segment":"retail"}`, "country", nil},
 		{`{}`, "email", "a@example.com"},
 	} {
 		if c := s.want(200, "PUT", path, step.body); c[step.field] != step.want || c["first_name"] != "Ann" || c["customer_id"] != 1.0 {
@@ -131,7 +134,7 @@ func TestManyCustomersAreEnteredAndTheBadOnesNamed(t *testing.T) {
 	// each is set aside like those of the streams, with its bytes and every reason
 	var whole int
 	err = s.store.Pool().QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE topic = 'customers.rejected' AND headers ->> 'refused_by' = 'api'
-		AND headers ->> 'refused_entity' = 'customers' AND headers ->> 'refused_contract_version' = '1'
+		AND headers ->> 'refused_entity' = 'customers' AND headers ->> 'refused_contract_version' = '2'
 		AND headers ->> 'refused_source' ~ '.+#[1-6]' AND jsonb_array_length((headers ->> 'refused_reasons')::jsonb) = CASE payload WHEN '{"first_name":"x"}' THEN 2 ELSE 1 END`).Scan(&whole)
 	if err != nil || whole != 5 {
 		t.Errorf("%d of 5 rows are set aside with who refused them and why (%v)", whole, err)

@@ -165,3 +165,10 @@ func (r *row) setText(field string, into *string) {
 		*into = r.text(field)
 	}
 }
+
+// setOptionalText changes a text that the row names; a null takes it away.
+func (r *row) setOptionalText(field string, into **string) {
+	if r.names(field) {
+		*into = r.optionalText(field)
+	}
+}

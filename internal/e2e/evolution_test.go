@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +43,12 @@ func TestAFieldThatAContractGainsReachesEveryLayerWithoutARestart(t *testing.T) 
 		contracts[entity] = string(text)
 	}
 	with := func(entity string) string {
-		return strings.Replace(contracts[entity], "version: 1", "version: 2", 1) + couponField
+		version := regexp.MustCompile(`(?m)^version: (\d+)$`).FindStringSubmatch(contracts[entity])
+		n, err := strconv.Atoi(version[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Replace(contracts[entity], version[0], fmt.Sprint("version: ", n+1), 1) + couponField
 	}
 	for entity := range contracts {
 		saveLikeAnEditor(t, filepath.Join(pipelines, "contracts", entity+".yaml"), with(entity))

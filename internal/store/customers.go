@@ -18,14 +18,16 @@ type Customer struct {
 	LastName  string    `json:"last_name"`
 	Email     string    `json:"email" doc:"Unique among customers, whatever the case of its letters."`
 	Phone     *string   `json:"phone,omitempty"`
+	Country   *string   `json:"country,omitempty"`
+	Segment   *string   `json:"segment,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-const customerColumns = `customer_id, first_name, last_name, email, phone, created_at, updated_at`
+const customerColumns = `customer_id, first_name, last_name, email, phone, country, segment, created_at, updated_at`
 
 func scanCustomer(row pgx.CollectableRow) (c Customer, err error) {
-	err = row.Scan(&c.ID, &c.FirstName, &c.LastName, &c.Email, &c.Phone, &c.CreatedAt, &c.UpdatedAt)
+	err = row.Scan(&c.ID, &c.FirstName, &c.LastName, &c.Email, &c.Phone, &c.Country, &c.Segment, &c.CreatedAt, &c.UpdatedAt)
 	c.CreatedAt, c.UpdatedAt = c.CreatedAt.UTC(), c.UpdatedAt.UTC() // I6
 	return c, err
 }
@@ -34,9 +36,9 @@ func scanCustomer(row pgx.CollectableRow) (c Customer, err error) {
 func (s *Store) CreateCustomer(ctx context.Context, c Customer) (Customer, error) {
 	err := s.change(ctx, "creating a customer", func(tx pgx.Tx) (err error) {
 		c, err = queryOne(ctx, tx, scanCustomer, `
-			INSERT INTO customers (first_name, last_name, email, phone, created_at)
-			VALUES ($1, $2, $3, $4, coalesce($5, now())) RETURNING `+customerColumns,
-			c.FirstName, c.LastName, c.Email, c.Phone, given(c.CreatedAt))
+			INSERT INTO customers (first_name, last_name, email, phone, country, segment, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now())) RETURNING `+customerColumns,
+			c.FirstName, c.LastName, c.Email, c.Phone, c.Country, c.Segment, given(c.CreatedAt))
 		if err != nil {
 			return err
 		}
@@ -89,9 +91,10 @@ func (s *Store) CreateCustomers(ctx context.Context, customers []Customer, taken
 func insertCustomers(ctx context.Context, tx pgx.Tx, customers, numbered []Customer) (map[int64]Customer, error) {
 	n := len(customers)
 	first, last, emails := make([]string, n), make([]string, n), make([]string, n)
-	phones, times := make([]*string, n), make([]*time.Time, n)
+	phones, countries, segments, times := make([]*string, n), make([]*string, n), make([]*string, n), make([]*time.Time, n)
 	for i, c := range customers {
 		first[i], last[i], emails[i], phones[i], times[i] = c.FirstName, c.LastName, c.Email, c.Phone, given(c.CreatedAt)
+		countries[i], segments[i] = c.Country, c.Segment
 	}
 	// Ids come before the rows, to tell which of them were entered. All transactions enter e-mails in the
 	// same order, so that none waits for one that waits for it.
@@ -107,12 +110,12 @@ func insertCustomers(ctx context.Context, tx pgx.Tx, customers, numbered []Custo
 		numbered[i].ID = id
 	}
 	rows, err = tx.Query(ctx, `
-		INSERT INTO customers (customer_id, first_name, last_name, email, phone, created_at)
-		SELECT id, first_name, last_name, email, phone, coalesce(at, now())
-		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-			AS given (id, first_name, last_name, email, phone, at)
+		INSERT INTO customers (customer_id, first_name, last_name, email, phone, country, segment, created_at)
+		SELECT id, first_name, last_name, email, phone, country, segment, coalesce(at, now())
+		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
+			AS given (id, first_name, last_name, email, phone, country, segment, at)
 		ORDER BY lower(email), id
-		ON CONFLICT (lower(email)) DO NOTHING RETURNING `+customerColumns, ids, first, last, emails, phones, times)
+		ON CONFLICT (lower(email)) DO NOTHING RETURNING `+customerColumns, ids, first, last, emails, phones, countries, segments, times)
 	if err != nil {
 		return nil, err
 	}
@@ -157,15 +160,13 @@ func (s *Store) UpdateCustomer(ctx context.Context, id int64, change func(*Custo
 		}
 		before := c
 		change(&c)
-		if same(before.Phone, c.Phone) {
-			c.Phone = before.Phone
-		}
+		c.Phone, c.Country, c.Segment = kept(before.Phone, c.Phone), kept(before.Country, c.Country), kept(before.Segment, c.Segment)
 		if c == before {
 			return nil
 		}
 		c, err = queryOne(ctx, tx, scanCustomer, `
-			UPDATE customers SET first_name = $2, last_name = $3, email = $4, phone = $5, updated_at = clock_timestamp()
-			WHERE customer_id = $1 RETURNING `+customerColumns, id, c.FirstName, c.LastName, c.Email, c.Phone)
+			UPDATE customers SET first_name = $2, last_name = $3, email = $4, phone = $5, country = $6, segment = $7, updated_at = clock_timestamp()
+			WHERE customer_id = $1 RETURNING `+customerColumns, id, c.FirstName, c.LastName, c.Email, c.Phone, c.Country, c.Segment)
 		if err != nil {
 			return err
 		}

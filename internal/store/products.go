@@ -95,9 +95,7 @@ func (s *Store) UpdateProduct(ctx context.Context, id string, change func(*Produ
 		}
 		before := p
 		change(&p)
-		if same(before.Image, p.Image) {
-			p.Image = before.Image
-		}
+		p.Image = kept(before.Image, p.Image)
 		if p == before {
 			return nil
 		}

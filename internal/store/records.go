@@ -100,8 +100,13 @@ func given(t time.Time) *time.Time {
 	return &t
 }
 
-// same compares what two optional values say.
-func same[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }
+// kept returns what was there before where nothing has changed, so that records compare as values do.
+func kept[T comparable](before, after *T) *T {
+	if before != nil && after != nil && *before == *after {
+		return before
+	}
+	return after
+}
 
 func queryOne[T any](ctx context.Context, tx pgx.Tx, scan pgx.RowToFunc[T], text string, arguments ...any) (found T, err error) {
 	rows, err := tx.Query(ctx, text, arguments...)

@@ -197,9 +197,9 @@ func setAside(i int) store.Refused { return store.Refused{Value: fmt.Appendf(nil
 func TestManyCustomersAreToldApart(t *testing.T) {
 	s := open(t)
 	ctx := t.Context()
-	phone := "1"
+	phone, country, segment := "1", "DE", "retail"
 	entered, err := s.CreateCustomers(ctx, []store.Customer{
-		{FirstName: "A", LastName: "L", Email: "a@x", Phone: &phone}, {FirstName: "B", LastName: "L", Email: "A@X"}, {FirstName: "C", LastName: "L", Email: "c@x"},
+		{FirstName: "A", LastName: "L", Email: "a@x", Phone: &phone, Country: &country, Segment: &segment}, {FirstName: "B", LastName: "L", Email: "A@X"}, {FirstName: "C", LastName: "L", Email: "c@x"},
 	}, setAside, []store.Refused{{Value: []byte(`"bad"`), Headers: map[string]string{"refused_by": "api"}}})
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestManyCustomersAreToldApart(t *testing.T) {
 	}
 	var c store.Customer
 	prefix := fmt.Sprintf("customers %d ", entered[0].ID)
-	if err := json.Unmarshal([]byte(strings.TrimPrefix(events[0], prefix)), &c); err != nil || c.Email != "a@x" || c.ID != entered[0].ID {
+	if err := json.Unmarshal([]byte(strings.TrimPrefix(events[0], prefix)), &c); err != nil || c.Email != "a@x" || c.ID != entered[0].ID || *c.Country != "DE" || *c.Segment != "retail" {
 		t.Errorf("event is %s (%v)", events[0], err)
 	}
 }
