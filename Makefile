@@ -23,8 +23,14 @@ demo: build install ## Start everything in a fresh directory, load 200,000 purch
 up: build install ## Run everything on this machine until Ctrl-C; the data stay in .shop
 	$(BIN) up
 
+# the days of `make spark`; the job's default is yesterday
+DATE ?=
+.PHONY: spark
+spark: ## Run the daily Spark job against `make up`: DATE=2026-01-02, or MASTER=spark://…
+	@set -a; . .shop/env; set +a; airflow/jobs/submit $(if $(MASTER),--master $(MASTER)) airflow/jobs/daily_job.py $(if $(DATE),--date $(DATE))
+
 .PHONY: test
-test: build install test/yaml test/licences ## Everything that a change must pass: Go, YAML, end to end
+test: build install test/yaml test/licences test/spark ## Everything that a change must pass: Go, YAML, end to end
 	@test -d "$${ONLINE_RETAIL_DIR:-../shared/data/online-retail}" || echo "*** The Online Retail days are not here, their end-to-end test is SKIPPED: set ONLINE_RETAIL_DIR. ***"
 	go vet ./...
 	go test -timeout 30m ./...
@@ -34,6 +40,12 @@ test/yaml: build
 	$(BIN) contract lint pipelines/contracts
 	$(BIN) lint --skip-env-var-check $(STREAMS)
 	$(BIN) test pipelines/... streams/...
+
+# Needs Java 17, Maven and Python 3.11; what else it needs it fetches into .cache.
+.PHONY: test/spark
+test/spark: build install
+	airflow/jobs/install
+	SHOP_CONNECT_BINARY=$(abspath $(BIN)) $(SHOP_CONNECT_CACHE)/spark/python/bin/python -m pytest -q -p no:cacheprovider airflow/jobs/tests
 
 # The one RCL file that Connect's free kafka bundle itself links is allowed; any other fails.
 .PHONY: test/licences
