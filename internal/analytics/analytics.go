@@ -65,12 +65,16 @@ func (p *located) scan(row interface{ Scan(...any) error }, further ...any) erro
 	return err
 }
 
-// Purchase returns a purchase, or store.ErrNotFound. The index says on which days to look for it.
+// places are where the index says that rows of an id lie: the slice is the one that the sink derives from the
+// version of the event.
+const places = `(SELECT day, toUInt32(bitShiftRight(version, 18)) FROM purchase_day_index WHERE id = ?)`
+
+// Purchase returns a purchase, or store.ErrNotFound. The index says where to look for it.
 func (r *Reader) Purchase(ctx context.Context, id string) (store.Purchase, error) {
 	var p located
 	err := p.scan(r.db.QueryRowContext(ctx, `
 		SELECT `+purchaseColumns+` FROM purchases FINAL
-		WHERE id = ? AND purchase_date IN (SELECT day FROM purchase_day_index WHERE id = ?)
+		WHERE id = ? AND (purchase_date, slice) IN `+places+`
 		ORDER BY version DESC LIMIT 1`, id, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		err = store.ErrNotFound

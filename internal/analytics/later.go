@@ -29,7 +29,7 @@ func (r *Reader) LaterThan(ctx context.Context, id string, entered time.Time) (L
 	var deleted bool
 	err := p.scan(r.db.QueryRowContext(ctx, `
 		SELECT `+purchaseColumns+`, is_deleted FROM purchases
-		WHERE id = ? AND purchase_date IN (SELECT day FROM purchase_day_index WHERE id = ?) AND version = (
+		WHERE id = ? AND (purchase_date, slice) IN `+places+` AND version = (
 			SELECT if(count() > 1, max(version), 1) -- events have even versions
 			FROM (SELECT version, min(seen_at) AS first FROM purchase_day_index WHERE id = ? GROUP BY version)
 			WHERE first >= fromUnixTimestamp64Micro(?))

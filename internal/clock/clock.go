@@ -1,6 +1,6 @@
 // Package clock reads and writes the times of purchases. Time is UTC microseconds everywhere; the
 // shop's time zone matters in two places only, both here: reading a time that names no zone, and
-// cutting time into business days (I6).
+// cutting time into business days and their hours (I6).
 package clock
 
 import (
@@ -66,6 +66,19 @@ func Day(micros int64, shop *time.Location) int32 {
 		day--
 	}
 	return int32(day)
+}
+
+// Hour is the hour of the business day of a moment, 0 to 23.
+func Hour(micros int64, shop *time.Location) uint8 {
+	if shop != time.UTC {
+		_, offset := time.UnixMicro(micros).In(shop).Zone()
+		micros += int64(offset) * microsPerSecond
+	}
+	ofDay := micros % microsPerDay
+	if ofDay < 0 {
+		ofDay += microsPerDay
+	}
+	return uint8(ofDay / (3600 * microsPerSecond))
 }
 
 // String writes a moment in UTC.

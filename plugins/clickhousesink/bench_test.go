@@ -84,7 +84,7 @@ func BenchmarkPurchases(b *testing.B) {
 // The sink on a table whose key has no day.
 func BenchmarkWithoutDayIndex(b *testing.B) {
 	_, dsn := shop(b)
-	out, made := sink(b, dsn, map[string]any{fieldDayIndex: "", fieldDaysTouched: ""}), batches(b)
+	out, made := sink(b, dsn, map[string]any{fieldDayIndex: "", fieldDaysTouched: "", fieldSliceColumn: ""}), batches(b)
 	measure(b, made, func(i int) {
 		if err := out.WriteBatch(b.Context(), made[i]); err != nil {
 			b.Fatal(err)
@@ -102,7 +102,7 @@ func BenchmarkBareNativeInsert(b *testing.B) {
 		if _, err := w.decode(made[i], out.refused); err != nil {
 			b.Fatal(err)
 		}
-		blocks[i] = w.block.rows(w.rows, out.tables.nullable, out.cfg.dayColumn, nil)
+		blocks[i] = w.block.rows(w.rows, out.tables.nullable, &out.cfg, nil)
 	}
 	measure(b, made, func(i int) {
 		if err := newWorkspace(out.cfg).insert(b.Context(), conn, out.tables.insertRows, blocks[i]); err != nil {

@@ -2,9 +2,12 @@ package clickhousesink
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 
 	"github.com/ClickHouse/ch-go/proto"
 
+	"github.com/shop-connect/shop-connect/internal/clock"
 	"github.com/shop-connect/shop-connect/internal/columns"
 	"github.com/shop-connect/shop-connect/internal/contract"
 )
@@ -26,21 +29,41 @@ func (b *block) column(name, wire string) {
 }
 
 // rows encodes a batch with its cancellations behind it, in the order of columns of tables.insertRows.
-func (b *block) rows(batch *columns.Batch, nullable []bool, dayColumn string, cancels []cancel) []byte {
+func (b *block) rows(batch *columns.Batch, nullable []bool, cfg *config, cancels []cancel) []byte {
 	fields := batch.Contract.Fields
 	count := len(fields) + 2
-	if dayColumn != "" {
-		count++
+	for _, column := range []string{cfg.dayColumn, cfg.hourColumn, cfg.sliceColumn} {
+		if column != "" {
+			count++
+		}
 	}
 	b.begin(count, batch.Len+len(cancels))
 	for i := range fields {
 		b.field(&fields[i], &batch.Columns[i], nullable[i], i == batch.Contract.Key, cancels)
 	}
-	if dayColumn != "" {
-		b.column(dayColumn, typeDate)
+	if cfg.dayColumn != "" {
+		b.column(cfg.dayColumn, typeDate)
 		b.int32s(batch.Day)
 		for _, c := range cancels {
 			b.buf.PutInt32(c.day)
+		}
+	}
+	if cfg.hourColumn != "" {
+		b.column(cfg.hourColumn, typeUInt8)
+		for _, at := range batch.Columns[batch.Contract.EventTime].Int {
+			b.buf.PutByte(clock.Hour(at, cfg.shop)) // I6
+		}
+		for range cancels {
+			b.buf.PutByte(0)
+		}
+	}
+	if cfg.sliceColumn != "" {
+		b.column(cfg.sliceColumn, typeUInt32)
+		for row := range batch.Len {
+			b.buf.PutUInt32(cfg.rowPlace(batch, row).slice)
+		}
+		for _, c := range cancels {
+			b.buf.PutUInt32(c.slice)
 		}
 	}
 	b.column(columnVersion, typeUInt64)
@@ -117,12 +140,23 @@ func (b *block) index(batch *columns.Batch, seenAt int64) []byte {
 	return b.buf.Buf
 }
 
-// days encodes a set of days, in the order of columns of tables.insertDays.
-func (b *block) days(days map[int32]struct{}) []byte {
-	b.begin(1, len(days))
+// places encodes a set of places, in the order of columns of tables.insertDays.
+func (b *block) places(places map[place]struct{}, sliced bool) []byte {
+	at := slices.Collect(maps.Keys(places))
+	if !sliced {
+		b.begin(1, len(at))
+	} else {
+		b.begin(2, len(at))
+	}
 	b.column(columnIndexDay, typeDate)
-	for day := range days {
-		b.buf.PutInt32(day)
+	for _, p := range at {
+		b.buf.PutInt32(p.day)
+	}
+	if sliced {
+		b.column(columnSlice, typeUInt32)
+		for _, p := range at {
+			b.buf.PutUInt32(p.slice)
+		}
 	}
 	return b.buf.Buf
 }

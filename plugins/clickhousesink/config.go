@@ -20,6 +20,8 @@ type config struct {
 	contract    *contract.Contract
 	shop        *time.Location
 	dayColumn   string
+	hourColumn  string
+	sliceColumn string
 	dayIndex    string
 	daysTouched string
 	compression compress.Method
@@ -63,7 +65,7 @@ func parse(conf *service.ParsedConfig) (config, error) {
 	}
 	cfg.compression = compressions[text(fieldCompression)]
 
-	cfg.table, cfg.dayColumn = text(fieldTable), text(fieldDayColumn)
+	cfg.table, cfg.dayColumn, cfg.hourColumn, cfg.sliceColumn = text(fieldTable), text(fieldDayColumn), text(fieldHourColumn), text(fieldSliceColumn)
 	cfg.dayIndex, cfg.daysTouched = text(fieldDayIndex), text(fieldDaysTouched)
 	for field, name := range map[string]string{fieldTable: cfg.table, fieldDayIndex: cfg.dayIndex, fieldDaysTouched: cfg.daysTouched} {
 		if (name != "" || field == fieldTable) && !tableName.MatchString(name) {
@@ -74,6 +76,12 @@ func parse(conf *service.ParsedConfig) (config, error) {
 		if name != "" && cfg.dayColumn == "" {
 			note(field, fmt.Errorf("needs %s: name the column that holds the day", fieldDayColumn))
 		}
+	}
+	if cfg.sliceColumn != "" && cfg.dayIndex == "" {
+		note(fieldSliceColumn, fmt.Errorf("needs %s: a repeat in another slice is found by it", fieldDayIndex))
+	}
+	if c := cfg.contract; c != nil && cfg.hourColumn != "" && c.EventTime < 0 {
+		note(fieldHourColumn, fmt.Errorf("contract %q has no event_time", c.Entity))
 	}
 	if c := cfg.contract; c != nil && cfg.dayIndex != "" && c.Fields[c.Key].Type != contract.String {
 		note(fieldDayIndex, fmt.Errorf("the key %q of contract %q is no string", c.Fields[c.Key].Name, c.Entity))

@@ -15,14 +15,33 @@ import (
 
 // A day index holds a row (id, day, version) for every day that an id has been seen on. A batch enters its
 // own rows first and then asks what else is known of its ids: of any two events of one id that name
-// different days, at least one finds the other, in whatever order, batch or process they are written.
-// The latest event says where the id is; all its other days are cancelled, again and again if need be:
+// different places, at least one finds the other, in whatever order, batch or process they are written.
+// The latest event says where the id is; all its other places are cancelled, again and again if need be:
 // cancelling is idempotent, and so repairs a crash in between (I3).
 
-// cancel says that an id is not on a day, whatever events before a version said.
+// place is where rows of one key replace each other: a day, and within it a slice.
+type place struct {
+	day   int32
+	slice uint32
+}
+
+// sliceBits makes a slice of 131,072 offsets of every partition: what one event makes others compute anew is
+// bounded by that, however many purchases a day has, and most days have few slices.
+const sliceBits = 17
+
+// placeOf returns where an event of a version lies. The version is twice the offset, so the index need not
+// hold slices.
+func (c *config) placeOf(day int32, version uint64) place {
+	if c.sliceColumn == "" {
+		return place{day: day}
+	}
+	return place{day, uint32(version >> (sliceBits + 1))}
+}
+
+// cancel says that an id is not in a place, whatever events before a version said.
 type cancel struct {
-	key     string
-	day     int32
+	key string
+	place
 	version uint64
 }
 
@@ -51,18 +70,18 @@ func batchMoment() int64 {
 	}
 }
 
-// history is what is known of one id: the days it was seen on, each with the version of the event.
+// history is what is known of one id: the places it was seen in, each with the version of the event.
 type history struct {
-	days     []int32
+	places   []place
 	versions []uint64
 }
 
-func (h *history) add(day int32, version uint64) {
-	h.days, h.versions = append(h.days, day), append(h.versions, version)
+func (h *history) add(at place, version uint64) {
+	h.places, h.versions = append(h.places, at), append(h.versions, version)
 }
 
 // earlier reads the histories that selectEarlier finds for the batch entered at a moment.
-func earlier(ctx context.Context, conn driver.Conn, query string, seenAt int64) (map[string]*history, error) {
+func (c *config) earlier(ctx context.Context, conn driver.Conn, query string, seenAt int64) (map[string]*history, error) {
 	rows, err := conn.Query(ctx, query, seenAt, seenAt)
 	if err != nil {
 		return nil, err
@@ -79,22 +98,29 @@ func earlier(ctx context.Context, conn driver.Conn, query string, seenAt int64) 
 		if histories[key] == nil {
 			histories[key] = &history{}
 		}
-		histories[key].add(day, version)
+		histories[key].add(c.placeOf(day, version), version)
 	}
 	return histories, rows.Err()
 }
 
+func (c *config) rowPlace(batch *columns.Batch, row int) place {
+	return c.placeOf(batch.Day[row], rowVersion(batch, row))
+}
+
 // keys finds the rows of a batch by their key.
 type keys struct {
+	cfg  *config
 	seed maphash.Seed
 	// last is the last row with a key of a hash; before leads from a row to the one before it, or to -1.
 	last   map[uint64]int32
 	before []int32
 }
 
-func newKeys() *keys { return &keys{seed: maphash.MakeSeed(), last: map[uint64]int32{}} }
+func newKeys(cfg *config) *keys {
+	return &keys{cfg: cfg, seed: maphash.MakeSeed(), last: map[uint64]int32{}}
+}
 
-// read takes in a batch, and returns a row of every key that the batch has on more than one day.
+// read takes in a batch, and returns a row of every key that the batch has in more than one place.
 func (k *keys) read(batch *columns.Batch) (several []int32) {
 	clear(k.last)
 	k.before = k.before[:0]
@@ -103,7 +129,7 @@ func (k *keys) read(batch *columns.Batch) (several []int32) {
 		before, repeated := k.last[hash]
 		if !repeated {
 			before = -1
-		} else if batch.Day[before] != batch.Day[row] {
+		} else if k.cfg.rowPlace(batch, int(before)) != k.cfg.rowPlace(batch, int(row)) {
 			several = append(several, row)
 		}
 		k.before = append(k.before, before)
@@ -117,7 +143,7 @@ func (k *keys) complete(h *history, batch *columns.Batch, key []byte) {
 	row, found := k.last[maphash.Bytes(k.seed, key)]
 	for ; found && row >= 0; row = k.before[row] {
 		if bytes.Equal(batch.Key(int(row)), key) {
-			h.add(batch.Day[row], rowVersion(batch, int(row)))
+			h.add(k.cfg.rowPlace(batch, int(row)), rowVersion(batch, int(row)))
 		}
 	}
 }
@@ -137,21 +163,21 @@ func (k *keys) cancels(batch *columns.Batch, histories map[string]*history) []ca
 	return cancels
 }
 
-// appendCancels cancels an id on every day but that of its latest event. A cancellation is one above the
+// appendCancels cancels an id in every place but that of its latest event. A cancellation is one above the
 // version of that event: it wins over an equal version, which two partitions or two time zones could
 // bring about, and loses to the next event.
 func (h *history) appendCancels(cancels []cancel, key string) []cancel {
 	latest := 0
-	for i := range h.days {
-		if h.versions[i] > h.versions[latest] || h.versions[i] == h.versions[latest] && h.days[i] > h.days[latest] {
+	for i := range h.places {
+		if h.versions[i] > h.versions[latest] || h.versions[i] == h.versions[latest] && h.places[i].day > h.places[latest].day {
 			latest = i
 		}
 	}
-	done := map[int32]bool{h.days[latest]: true}
-	for _, day := range h.days {
-		if !done[day] {
-			done[day] = true
-			cancels = append(cancels, cancel{key, day, h.versions[latest] + 1})
+	done := map[place]bool{h.places[latest]: true}
+	for _, at := range h.places {
+		if !done[at] {
+			done[at] = true
+			cancels = append(cancels, cancel{key, at, h.versions[latest] + 1})
 		}
 	}
 	return cancels

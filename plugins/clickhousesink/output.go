@@ -26,6 +26,8 @@ const (
 	fieldContract    = "contract"
 	fieldTimezone    = "timezone"
 	fieldDayColumn   = "day_column"
+	fieldHourColumn  = "hour_column"
+	fieldSliceColumn = "slice_column"
 	fieldDayIndex    = "day_index"
 	fieldDaysTouched = "days_touched"
 	fieldCompression = "compression"
@@ -50,10 +52,12 @@ A batch is acknowledged once ClickHouse holds it. A batch that cannot be written
 			service.NewStringField(fieldContract).Description("Path of the contract that says what a valid row is.").Example("pipelines/contracts/purchases.yaml"),
 			service.NewStringField(fieldTimezone).Description("The shop's time zone: of times that name none, and of business days.").Default("UTC"),
 			service.NewStringField(fieldDayColumn).Description("A column that gets the business day of each row, of type Date32.").Example("purchase_date").Optional(),
+			service.NewStringField(fieldHourColumn).Description("A column that gets the hour of the business day of each row, of type UInt8.").Example("purchase_hour").Optional(),
+			service.NewStringField(fieldSliceColumn).Description("A column, of type UInt32, that cuts a day into slices by when rows arrived: 131,072 offsets of each partition. It must be in the sorting key. What is computed of rows needs to be computed anew for the slices that changed, and not for whole days.").Example("slice").Optional(),
 			service.NewStringField(fieldDayIndex).Description("The table where the sink keeps which days an id was seen on, to find rows that an event has to cancel. Needed where the day is part of the table's sorting or partition key.").
 				Example("analytics.purchase_day_index").Optional(),
-			service.NewStringField(fieldDaysTouched).Description("A table that gets the days whose rows changed, once the change can be read.").
-				Example("analytics.purchase_days_touched").Optional(),
+			service.NewStringField(fieldDaysTouched).Description("A table that gets the days whose rows changed, and their slices where there are any, once the change can be read.").
+				Example("analytics.purchase_slices_touched").Optional(),
 			service.NewStringEnumField(fieldCompression, "none", "lz4", "zstd").Description("Compression on the way to ClickHouse. It costs more than it gains where the network is fast.").Default("none").Advanced(),
 			service.NewOutputMaxInFlightField().Default(4),
 			service.NewBatchPolicyField(fieldBatching),
@@ -68,8 +72,10 @@ output:
     contract: ${CONTRACTS_DIR:pipelines/contracts}/purchases.yaml
     timezone: ${SHOP_TIMEZONE:UTC}
     day_column: purchase_date
+    hour_column: purchase_hour
+    slice_column: slice
     day_index: analytics.purchase_day_index
-    days_touched: analytics.purchase_days_touched
+    days_touched: analytics.purchase_slices_touched
     batching: {count: 50000, period: 500ms}
     refused:
       redpanda:

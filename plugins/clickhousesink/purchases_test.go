@@ -129,7 +129,7 @@ func TestStatisticsCountEachPurchaseOnceOnTheDayOfItsLatestEvent(t *testing.T) {
 			}
 			// What the background merges leave must be what FINAL shows.
 			execute(t, conn, "OPTIMIZE TABLE analytics.purchases FINAL", "OPTIMIZE TABLE analytics.purchase_day_index FINAL",
-				"INSERT INTO analytics.purchase_days_touched (day) SELECT DISTINCT purchase_date FROM analytics.purchases")
+				"INSERT INTO analytics.purchase_slices_touched (day, slice) SELECT DISTINCT purchase_date, slice FROM analytics.purchases")
 			compute(t, dsn)
 			if got := lines(t, conn, daily); !slices.Equal(got, test.days) {
 				t.Errorf("days after merging\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(test.days, "\n"))
@@ -157,7 +157,7 @@ func TestRowsAreStoredAsTheyCame(t *testing.T) {
 			execute(t, conn, "TRUNCATE TABLE analytics.purchases")
 			out := sink(t, dsn, map[string]any{fieldCompression: compression, fieldTimezone: "Asia/Yekaterinburg"})
 			write(t, out, event{partition: 3, offset: 41, at: delivered, value: `{"product_id":456,"customer_id":9007199254740993,"seller_id":7,"quantity":2,"price_at_time":"123456789012.3457","purchased_at":"2023-11-09T03:20:48.123456"}`})
-			want := []string{"purchases-3-41|456|9007199254740993|7|2|123456789012.3457|2023-11-08_22:20:48.123456|2023-11-09|82|0|246913578024.6914"}
+			want := []string{"purchases-3-41|456|9007199254740993|7|2|123456789012.3457|2023-11-08_22:20:48.123456|2023-11-09|3|0|82|0|246913578024.6914"}
 			got := lines(t, conn, "SELECT * REPLACE replaceAll(toString(purchased_at), ' ', '_') AS purchased_at, total_price FROM analytics.purchases")
 			if !slices.Equal(got, want) {
 				t.Errorf("row %q, want %q", got, want)

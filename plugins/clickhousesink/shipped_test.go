@@ -91,7 +91,12 @@ func init() {
 // sink is the shipped output, with changes.
 func sink(t testing.TB, dsn string, changes map[string]any) *output {
 	t.Helper()
-	config := at(shipped(t, "purchases_clickhouse.yaml", dsn), "output", "clickhouse_table")
+	return shippedSink(t, dsn, "purchases_clickhouse.yaml", changes)
+}
+
+func shippedSink(t testing.TB, dsn, pipeline string, changes map[string]any) *output {
+	t.Helper()
+	config := at(shipped(t, pipeline, dsn), "output", "clickhouse_table")
 	config[quarantine.FieldRefused] = map[string]any{"test_refusals": map[string]any{}}
 	maps.Copy(config, changes)
 	parsed, err := Spec().ParseYAML(text(t, config), nil)

@@ -17,6 +17,7 @@ const (
 	columnVersion   = "version"
 	columnDeleted   = "is_deleted"
 	columnIndexDay  = "day"
+	columnSlice     = "slice"
 	columnIndexSeen = "seen_at"
 )
 
@@ -26,6 +27,7 @@ const (
 	typeInt64     = "Int64"
 	typeUInt64    = "UInt64"
 	typeUInt8     = "UInt8"
+	typeUInt32    = "UInt32"
 	typeDecimal   = "Decimal(18, 4)"
 	typeTimestamp = "DateTime64(6, 'UTC')"
 	typeNanos     = "DateTime64(9, 'UTC')"
@@ -44,6 +46,7 @@ var accepted = map[string][]string{
 	typeInt64:     {typeInt64, "Int128", "Int256"},
 	typeUInt64:    {typeUInt64},
 	typeUInt8:     {typeUInt8, typeBool},
+	typeUInt32:    {typeUInt32},
 	typeDecimal:   {typeDecimal, "Decimal(38, 4)"}, // I5
 	typeTimestamp: {typeTimestamp, "DateTime64(6)"},
 	typeNanos:     {typeNanos, "DateTime64(9)"},
@@ -72,6 +75,12 @@ func loadTables(ctx context.Context, conn driver.Conn, cfg config) (*tables, err
 	if cfg.dayColumn != "" {
 		columns = append(columns, wanted{cfg.dayColumn, typeDate})
 	}
+	if cfg.hourColumn != "" {
+		columns = append(columns, wanted{cfg.hourColumn, typeUInt8})
+	}
+	if cfg.sliceColumn != "" {
+		columns = append(columns, wanted{cfg.sliceColumn, typeUInt32})
+	}
 	columns = append(columns, wanted{columnVersion, typeUInt64}, wanted{columnDeleted, typeUInt8})
 	if err := addColumns(ctx, conn, cfg); err != nil {
 		return nil, err
@@ -91,6 +100,9 @@ func loadTables(ctx context.Context, conn driver.Conn, cfg config) (*tables, err
 	}
 	if cfg.daysTouched != "" {
 		columns := []wanted{{columnIndexDay, typeDate}}
+		if cfg.sliceColumn != "" {
+			columns = append(columns, wanted{columnSlice, typeUInt32})
+		}
 		_, err := check(ctx, conn, cfg.daysTouched, columns)
 		faults = append(faults, err)
 		t.insertDays = insert(cfg.daysTouched, columns)

@@ -27,14 +27,15 @@ type workspace struct {
 	block      block
 	compressor *compress.Writer
 	keys       *keys
-	days       map[int32]struct{}
+	touched    map[place]struct{}
 }
 
 func newWorkspace(cfg config) *workspace {
 	w := &workspace{
 		cfg: cfg, decoder: columns.NewDecoder(cfg.contract, columns.Valid, cfg.shop),
-		rows: columns.NewBatch(cfg.contract, 1024), keys: newKeys(), days: map[int32]struct{}{},
+		rows: columns.NewBatch(cfg.contract, 1024), touched: map[place]struct{}{},
 	}
+	w.keys = newKeys(&w.cfg)
 	if cfg.compression != compress.None {
 		w.compressor = compress.NewWriter(compress.LevelZero, cfg.compression)
 	}
@@ -146,25 +147,29 @@ func (w *workspace) write(ctx context.Context, conn driver.Conn, t *tables) (wri
 		if err := w.insert(ctx, conn, t.insertIndex, w.block.index(w.rows, seenAt)); err != nil {
 			return written{}, fmt.Errorf("writing to %s: %w", w.cfg.dayIndex, err)
 		}
-		histories, err := earlier(ctx, conn, t.selectEarlier, seenAt)
+		histories, err := w.cfg.earlier(ctx, conn, t.selectEarlier, seenAt)
 		if err != nil {
 			return written{}, fmt.Errorf("looking up earlier days in %s: %w", w.cfg.dayIndex, err)
 		}
 		cancels = w.keys.cancels(w.rows, histories)
 	}
-	if err := w.insert(ctx, conn, t.insertRows, w.block.rows(w.rows, t.nullable, w.cfg.dayColumn, cancels)); err != nil {
+	if err := w.insert(ctx, conn, t.insertRows, w.block.rows(w.rows, t.nullable, &w.cfg, cancels)); err != nil {
 		return written{}, fmt.Errorf("writing to %s: %w", w.cfg.table, err)
 	}
 	if w.cfg.daysTouched != "" {
 		// After the rows can be read, so that whoever sees the day here sees them too (I8).
-		clear(w.days)
-		for _, day := range w.rows.Day {
-			w.days[day] = struct{}{}
+		clear(w.touched)
+		var last place
+		for row := range w.rows.Len {
+			if at := w.cfg.rowPlace(w.rows, row); row == 0 || at != last {
+				w.touched[at] = struct{}{}
+				last = at
+			}
 		}
 		for _, c := range cancels {
-			w.days[c.day] = struct{}{}
+			w.touched[c.place] = struct{}{}
 		}
-		if err := w.insert(ctx, conn, t.insertDays, w.block.days(w.days)); err != nil {
+		if err := w.insert(ctx, conn, t.insertDays, w.block.places(w.touched, w.cfg.sliceColumn != "")); err != nil {
 			return written{}, fmt.Errorf("writing to %s: %w", w.cfg.daysTouched, err)
 		}
 	}
@@ -179,6 +184,9 @@ var insertSettings = clickhouse.Settings{
 	"max_partitions_per_insert_block": 0,
 	// Rows of one key in a batch are left to FINAL and the merges: looking for them costs a third of the insert.
 	"optimize_on_insert": 0,
+	// On replicated tables a repeated block would be left out by its content; versions do that here (I3), and a
+	// day that is touched again must be.
+	"insert_deduplicate": 0,
 }
 
 // frameSize keeps compressed frames far below ClickHouse's limit of 1 GiB.

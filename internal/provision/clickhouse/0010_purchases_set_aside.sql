@@ -1,0 +1,1 @@
+RENAME TABLE IF EXISTS purchases TO purchases_before_slices

@@ -1,0 +1,1 @@
+RENAME TABLE IF EXISTS purchases_by_slice TO purchases

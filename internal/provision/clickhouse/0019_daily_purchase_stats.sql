@@ -1,0 +1,11 @@
+-- One row per day with purchases. avg_price is the mean of price_at_time over purchases, rounded half up.
+CREATE OR REPLACE VIEW daily_purchase_stats AS
+SELECT
+    purchase_date,
+    sum(sums.total_purchases) AS total_purchases,
+    sum(sums.total_items) AS total_items,
+    sum(sums.total_revenue) AS total_revenue,
+    CAST(round(divideDecimal(sum(sums.sum_of_prices), toDecimal128(total_purchases, 0), 5), 4), 'Decimal(18, 4)') AS avg_price
+FROM purchase_sums AS sums FINAL
+WHERE sums.total_purchases > 0
+GROUP BY purchase_date

@@ -1,0 +1,1 @@
+DROP TABLE IF EXISTS purchases_before_slices, purchase_days_touched, daily_purchase_totals, purchase_days_due
