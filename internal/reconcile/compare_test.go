@@ -27,7 +27,7 @@ func agreeing(t *testing.T) (load.Truth, Layers) {
 	return truth, Layers{
 		Raw: Records{Rows: 99, Distinct: 97}, Stage: Records{Rows: 96, Distinct: 96},
 		Quarantined: map[string]int64{"api": 3, "stage": 1},
-		ClickHouse:  sales, Iceberg: sales,
+		ClickHouse:  sales, Iceberg: sales, ByCategory: sales, ByCustomer: sales,
 		Days: append([]load.Day(nil), days...),
 	}
 }
@@ -53,6 +53,8 @@ func TestAnInequalityMarksItsLine(t *testing.T) {
 		"one lost, another twice":          {func(l *Layers) { l.Iceberg.IDs-- }, []string{"distinct ids"}},
 		"an item too many in Iceberg":      {func(l *Layers) { l.Iceberg.Items++ }, []string{"items"}},
 		"a ten-thousandth off in Iceberg":  {func(l *Layers) { l.Iceberg.Revenue = amount(t, "1000.5") }, []string{"revenue"}},
+		"a purchase without a category":    {func(l *Layers) { l.ByCategory.Rows-- }, []string{"distinct accepted = sold by category"}},
+		"a customer who spent too much":    {func(l *Layers) { l.ByCustomer.Revenue = amount(t, "1001") }, []string{"revenue = by category"}},
 		"revenue of one day in another's":  {func(l *Layers) { l.Days[0].Revenue, l.Days[1].Revenue = l.Days[1].Revenue, l.Days[0].Revenue }, []string{"days sold on"}},
 		"a day missing in the statistics":  {func(l *Layers) { l.Days = l.Days[:1] }, []string{"distinct accepted", "items", "revenue", "days sold on"}},
 		"a row refused by a table's sink":  {func(l *Layers) { l.ClickHouse.Rows--; l.ClickHouse.IDs-- }, []string{"distinct accepted", "distinct ids"}},

@@ -25,6 +25,8 @@ type Layers struct {
 	// ClickHouse and Iceberg are the row-level tables; Days is daily_purchase_stats, as a reader sees it.
 	ClickHouse, Iceberg Sales
 	Days                []load.Day
+	// ByCategory and ByCustomer add up category_sales and customer_rfm; these know no ids, the latter no items.
+	ByCategory, ByCustomer Sales
 }
 
 // Records is what a layer of Parquet objects holds.
@@ -109,8 +111,10 @@ func (c *Counter) Count(ctx context.Context) (Layers, error) {
 		into(&layers.Raw, "RAW", func() (Records, error) { return c.objects.records(ctx, bucketRaw) }),
 		into(&layers.Stage, "STAGE", func() (Records, error) { return c.objects.records(ctx, bucketStage) }),
 		into(&layers.Quarantined, "quarantine", func() (map[string]int64, error) { return c.objects.quarantined(ctx) }),
-		into(&layers.ClickHouse, "ClickHouse", func() (Sales, error) { return clickhouseSales(ctx, c.clickhouse) }),
+		into(&layers.ClickHouse, "ClickHouse", func() (Sales, error) { return clickhouseSums(ctx, c.clickhouse, salesQuery) }),
 		into(&layers.Days, "daily_purchase_stats", func() ([]load.Day, error) { return clickhouseDays(ctx, c.clickhouse) }),
+		into(&layers.ByCategory, "category_sales", func() (Sales, error) { return clickhouseSums(ctx, c.clickhouse, categoriesQuery) }),
+		into(&layers.ByCustomer, "customer_rfm", func() (Sales, error) { return clickhouseSums(ctx, c.clickhouse, customersQuery) }),
 		into(&layers.Iceberg, "Iceberg", func() (Sales, error) { return c.iceberg.sales(ctx) }),
 	)
 	return layers, err

@@ -130,6 +130,12 @@ func TestCounterCountsEveryLayerOnRealServers(t *testing.T) {
 	if want := (load.Day{Date: "2026-01-01", Purchases: 2, Items: 12, Revenue: amount(t, "11.0011")}); len(got.Days) != 1 || got.Days[0] != want {
 		t.Errorf("the statistics are %+v, they should be %+v", got.Days, want)
 	}
+	if want := (Sales{Rows: 2, Items: 12, Revenue: amount(t, "11.0011")}); got.ByCategory != want {
+		t.Errorf("the statistics by category are %+v, they should be %+v", got.ByCategory, want)
+	}
+	if want := (Sales{Rows: 2, Revenue: amount(t, "11.0011")}); got.ByCustomer != want {
+		t.Errorf("the statistics by customer are %+v, they should be %+v", got.ByCustomer, want)
+	}
 	if want := (Sales{Rows: 3, IDs: 2, Items: 6, Revenue: amount(t, "6.0005")}); got.Iceberg != want {
 		t.Errorf("Iceberg is %+v, it should be %+v", got.Iceberg, want)
 	}
@@ -158,7 +164,7 @@ func TestCounterCountsEveryLayerOnRealServers(t *testing.T) {
 func fillClickHouse(t *testing.T, db *sql.DB) {
 	t.Helper()
 	const purchase = `INSERT INTO analytics.purchases (id, quantity, price_at_time, purchase_date, version, is_deleted) SELECT `
-	const totals = `INSERT INTO analytics.daily_purchase_totals SELECT `
+	const totals = `INSERT INTO analytics.purchase_sums (purchase_date, total_purchases, total_items, total_revenue, sum_of_prices, computed_at) SELECT `
 	exec(t, db,
 		purchase+`'a', 11, toDecimal64('1.0001', 4), toDate32('2026-01-01'), 1, 0`,
 		purchase+`'b', 5, toDecimal64('2', 4), toDate32('2026-01-01'), 1, 0`,
@@ -168,6 +174,10 @@ func fillClickHouse(t *testing.T, db *sql.DB) {
 		totals+`toDate32('2026-01-01'), 2, 12, toDecimal128('11.0011', 4), toDecimal128('3', 4), now64(6)`,
 		totals+`toDate32('2026-01-01'), 1, 1, toDecimal128('1', 4), toDecimal128('1', 4), now64(6) - 60`,
 		totals+`toDate32('2026-01-02'), 0, 0, toDecimal128('0', 4), toDecimal128('0', 4), now64(6)`,
+		// the first day has another slice, by product and customer only
+		"INSERT INTO analytics.purchase_sums (purchase_date, slice, computed_at, `sold.hour`, `sold.product_id`, `sold.purchases`, `sold.items`, `sold.revenue`, `sold.sum_of_prices`, "+
+			"`bought.customer_id`, `bought.purchases`, `bought.revenue`, `bought.last_at`) SELECT toDate32('2026-01-01'), 1, now64(6), [1, 2], ['a', 'b'], [1, 1], [11, 1], "+
+			"[toDecimal128('11.0011', 4), 0], [1, 2], [7], [2], [toDecimal128('11.0011', 4)], [now64(6)]",
 	)
 }
 

@@ -17,13 +17,16 @@ FROM analytics.purchases FINAL`
 	// No FINAL: readers must see one row per day without knowing about it.
 	daysQuery = `SELECT toString(purchase_date), toInt64(total_purchases), toInt64(total_items), toString(total_revenue)
 FROM analytics.daily_purchase_stats WHERE total_purchases != 0 ORDER BY purchase_date`
+
+	categoriesQuery = `SELECT toInt64(sum(total_purchases)), 0, toInt64(sum(total_items)), toString(sum(total_revenue)) FROM analytics.category_sales`
+	customersQuery  = `SELECT toInt64(sum(frequency)), 0, 0, toString(sum(monetary)) FROM analytics.customer_rfm`
 )
 
-func clickhouseSales(ctx context.Context, db *sql.DB) (Sales, error) {
+func clickhouseSums(ctx context.Context, db *sql.DB, query string) (Sales, error) {
 	var s Sales
 	var revenue string
-	if err := db.QueryRowContext(ctx, salesQuery).Scan(&s.Rows, &s.IDs, &s.Items, &revenue); err != nil {
-		return Sales{}, fmt.Errorf("querying analytics.purchases: %w", err)
+	if err := db.QueryRowContext(ctx, query).Scan(&s.Rows, &s.IDs, &s.Items, &revenue); err != nil {
+		return Sales{}, fmt.Errorf("adding up: %w", err)
 	}
 	var err error
 	s.Revenue, err = load.ParseAmount(revenue)
