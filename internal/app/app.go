@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -28,8 +29,7 @@ const name = "shop-connect"
 func Run(ctx context.Context, args []string) int {
 	program := &program{environment: Environment()}
 	if len(args) > 1 && args[1] == "streams" {
-		// pipelines/*.yaml names the tests as well, which are no streams
-		args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasSuffix(arg, testSuffix) })
+		args = streamFiles(args)
 	}
 	code, err := program.run(ctx, args)
 	if err != nil {
@@ -39,6 +39,20 @@ func Run(ctx context.Context, args []string) int {
 		}
 	}
 	return code
+}
+
+// streamFiles expands patterns, which nothing else does where there is no shell, and leaves tests out:
+// pipelines/*.yaml names them as well, and they are no streams.
+func streamFiles(args []string) []string {
+	var expanded []string
+	for _, arg := range args {
+		files, err := filepath.Glob(arg)
+		if err != nil || len(files) == 0 || !strings.ContainsAny(arg, "*?[") {
+			files = []string{arg} // no pattern, or one that names nothing: that is reported by what opens it
+		}
+		expanded = append(expanded, files...)
+	}
+	return slices.DeleteFunc(expanded, func(arg string) bool { return strings.HasSuffix(arg, testSuffix) })
 }
 
 // program is one run of the command line.
@@ -61,6 +75,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptOnConfigParse(p.startAPI),
 		service.CLIOptAddCommand(upCommand(p)),
 		service.CLIOptAddCommand(provisionCommand()),
+		service.CLIOptAddCommand(healthCommand()),
 		service.CLIOptAddCommand(installCommand()),
 		service.CLIOptAddCommand(versionCommand()),
 		service.CLIOptAddCommand(contractCommand()),

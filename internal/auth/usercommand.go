@@ -72,14 +72,8 @@ func withUser(c *cli.Context, named bool, readEnv func(string) (map[string]strin
 }
 
 func addUser(c *cli.Context, users *store.Store, name string) error {
-	var faults []error
 	scopes := c.StringSlice(flagScopes)
-	for _, scope := range scopes {
-		if !slices.Contains([]string{ScopeRead, ScopeWrite, ScopeAdmin}, scope) {
-			faults = append(faults, fmt.Errorf("scope %q: must be %s, %s or %s", scope, ScopeRead, ScopeWrite, ScopeAdmin))
-		}
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := checkScopes(scopes); err != nil {
 		return err
 	}
 	hash, err := newPassword(c, name)
@@ -87,6 +81,16 @@ func addUser(c *cli.Context, users *store.Store, name string) error {
 		return err
 	}
 	return users.AddUser(c.Context, name, hash, scopes)
+}
+
+func checkScopes(scopes []string) error {
+	var faults []error
+	for _, scope := range scopes {
+		if !slices.Contains([]string{ScopeRead, ScopeWrite, ScopeAdmin}, scope) {
+			faults = append(faults, fmt.Errorf("scope %q: must be %s, %s or %s", scope, ScopeRead, ScopeWrite, ScopeAdmin))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func changePassword(c *cli.Context, users *store.Store, name string) error {

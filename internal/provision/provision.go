@@ -21,6 +21,8 @@ const (
 	// lockKey is the PostgreSQL advisory lock that lets one replica provision at a time. It must differ
 	// from the one of the migrations, which wait for theirs on another connection.
 	lockKey = 0x70726f76 // "prov"
+	// rolesLockKey is held around it, where both may be in one database.
+	rolesLockKey = 0x726f6c65 // "role"
 )
 
 // steps are independent of each other.
@@ -32,6 +34,7 @@ var steps = []struct {
 	{"S3 buckets", createBuckets},
 	{"PostgreSQL tables", migratePostgres},
 	{"ClickHouse tables", migrateClickHouse},
+	{"Iceberg catalog", createCatalog},
 }
 
 // All brings every server to the state that this version of shop-connect works with. vars are the
@@ -43,7 +46,7 @@ func All(ctx context.Context, vars map[string]string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	unlock, err := lock(ctx, vars[env.PostgresDSN])
+	unlock, err := lock(ctx, vars[env.PostgresDSN], lockKey)
 	if err != nil {
 		return err
 	}
@@ -67,13 +70,13 @@ func migratePostgres(ctx context.Context, vars map[string]string) error {
 }
 
 // lock holds an advisory lock for as long as its connection is open.
-func lock(ctx context.Context, dsn string) (unlock func(), err error) {
+func lock(ctx context.Context, dsn string, key int64) (unlock func(), err error) {
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to PostgreSQL (%s): %w", env.PostgresDSN, err)
+		return nil, fmt.Errorf("connecting to PostgreSQL: %w", err)
 	}
 	unlock = func() { _ = conn.Close(context.WithoutCancel(ctx)) }
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockKey); err != nil {
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", key); err != nil {
 		unlock()
 		return nil, fmt.Errorf("waiting for another replica to finish provisioning: %w", err)
 	}

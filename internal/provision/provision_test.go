@@ -25,6 +25,9 @@ import (
 // vars lead to the servers that all tests of this package share.
 var vars map[string]string
 
+// dataDir is theirs.
+var dataDir string
+
 func TestMain(m *testing.M) {
 	if handled, err := embedded.RunChild(context.Background(), os.Args[1:]); handled {
 		if err != nil {
@@ -60,7 +63,7 @@ func runOnServers(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer servers.Close()
-	vars = servers.Env()
+	vars, dataDir = servers.Env(), dir
 	return m.Run(), nil
 }
 
