@@ -58,8 +58,8 @@ func streamFiles(args []string) []string {
 // program is one run of the command line.
 type program struct {
 	environment *service.Environment
-	// stopAPI is set once the API listens.
-	stopAPI func() error
+	// stopAPI and stopProbes are set once they listen.
+	stopAPI, stopProbes func() error
 }
 
 // run runs the command line; onStart, if any, is called once streams mode is up.
@@ -72,7 +72,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptSetVersion(version, date),
 		service.CLIOptSetEnvironment(p.environment),
 		service.CLIOptSetMainSchemaFrom(p.schema),
-		service.CLIOptOnConfigParse(p.startAPI),
+		service.CLIOptOnConfigParse(p.startServers),
 		service.CLIOptAddCommand(upCommand(p)),
 		service.CLIOptAddCommand(provisionCommand()),
 		service.CLIOptAddCommand(healthCommand()),
@@ -88,17 +88,28 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(auth.UserCommand(env.ReadFile)),
 	}
 	code, err := service.RunCLIToCode(ctx, append(options, extra...)...)
-	if p.stopAPI != nil {
-		err = errors.Join(err, p.stopAPI())
-		p.stopAPI = nil
+	for _, stop := range []func() error{p.stopProbes, p.stopAPI} {
+		if stop != nil {
+			err = errors.Join(err, stop())
+		}
 	}
+	p.stopAPI, p.stopProbes = nil, nil
 	return code, err
 }
 
-// schema is Connect's own configuration with the section `api` added.
+// schema is Connect's own configuration with the sections `api` and `probes` added.
 func (p *program) schema() *service.ConfigSchema {
 	version, date := Version()
-	return p.environment.FullConfigSchema(version, date).Fields(api.ConfigFields()...)
+	return p.environment.FullConfigSchema(version, date).Fields(append(api.ConfigFields(), probesField())...)
+}
+
+// startServers opens what listens beside the streams REST API.
+func (p *program) startServers(conf *service.ParsedConfig) (err error) {
+	if err := p.startAPI(conf); err != nil {
+		return err
+	}
+	p.stopProbes, err = startProbes(conf, env.FromProcess())
+	return err
 }
 
 // startAPI opens the listener before any stream starts, so that inputs find it to mount on.
