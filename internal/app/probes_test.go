@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// streamsAPI answers as Connect's listener does: everything is there for who has the password.
-func streamsAPI(t *testing.T) *httptest.Server {
+// securedListener answers as Connect's listener does: everything is there for who has the password.
+func securedListener(t *testing.T) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, ok := r.BasicAuth(); !ok || user != "shop" || password != "secret" {
@@ -23,7 +23,7 @@ func streamsAPI(t *testing.T) *httptest.Server {
 }
 
 func TestProbesServeReadsOfThisProcessAndNothingElse(t *testing.T) {
-	handler, err := probes(streamsAPI(t).URL, "shop", "secret")
+	handler, err := probes(securedListener(t).URL, "shop", "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestProbesServeReadsOfThisProcessAndNothingElse(t *testing.T) {
 }
 
 func TestProbesSayWhenTheStreamsAreAway(t *testing.T) {
-	gone := streamsAPI(t)
+	gone := securedListener(t)
 	gone.Close()
 	handler, err := probes(gone.URL, "shop", "secret")
 	if err != nil {
