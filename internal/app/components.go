@@ -22,6 +22,7 @@ import (
 	_ "github.com/shop-connect/shop-connect/plugins/clickhousesink"
 	_ "github.com/shop-connect/shop-connect/plugins/contractcheck"
 	_ "github.com/shop-connect/shop-connect/plugins/icebergsink"
+	_ "github.com/shop-connect/shop-connect/plugins/icebergupkeep"
 	_ "github.com/shop-connect/shop-connect/plugins/jwthttp"
 	_ "github.com/shop-connect/shop-connect/plugins/kafkarows"
 	_ "github.com/shop-connect/shop-connect/plugins/lakeupkeep"

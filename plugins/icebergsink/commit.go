@@ -2,11 +2,9 @@ package icebergsink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -16,6 +14,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/icebergcatalog"
 )
 
 // written are the files of a plan: on disk, and in no snapshot yet.
@@ -66,7 +65,7 @@ func (o *output) commitBatch(ctx context.Context, w *work) error {
 				tbl.CurrentSnapshot().SnapshotID, o.name, len(p.rows), len(p.removals), len(files.data)+len(files.deletes))
 			return nil
 		}
-		if !refusedByCatalog(err) {
+		if !icebergcatalog.Refused(err) {
 			// The commit may be in: the files stay, and the table's offsets tell after reconnecting.
 			return fmt.Errorf("committing: %w", err)
 		}
@@ -76,12 +75,6 @@ func (o *output) commitBatch(ctx context.Context, w *work) error {
 			return err
 		}
 	}
-}
-
-// refusedByCatalog says whether a commit provably did not happen. The SQL catalog reports a lost fence
-// as plain text, not as ErrCommitFailed.
-func refusedByCatalog(err error) bool {
-	return errors.Is(err, table.ErrCommitFailed) || strings.Contains(strings.ToLower(err.Error()), "requirement failed: ")
 }
 
 // catchUp loads the table as the other writer left it.

@@ -10,20 +10,11 @@ import (
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/icebergcatalog"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 )
 
 const (
-	fieldCatalog     = "catalog"
-	fieldName        = "name"
-	fieldURI         = "uri"
-	fieldWarehouse   = "warehouse"
-	fieldStorage     = "storage"
-	fieldEndpoint    = "endpoint"
-	fieldRegion      = "region"
-	fieldAccessKey   = "access_key"
-	fieldSecretKey   = "secret_key"
-	fieldTable       = "table"
 	fieldContract    = "contract"
 	fieldDayColumn   = "day_column"
 	fieldPartitionBy = "partition_by"
@@ -38,19 +29,8 @@ func Spec() *service.ConfigSpec {
 		Summary("Writes JSON rows of a contract to an Apache Iceberg table, each Kafka record exactly once and one row per key.").
 		Description("The table and its namespace are created from the contract when they are missing. Every commit carries the Kafka offsets of its rows, so whatever is redelivered, retried or written by two processes at once counts once. A key that comes again with other content replaces its row, also across partitions; `{\"<key>\":…,\"deleted\":true}` removes it; of several events the one with the highest offset wins. That needs the records of one partition in order: leave `unordered_processing` of the `redpanda` input off.").
 		Categories("Services").
+		Fields(icebergcatalog.Fields()...).
 		Fields(
-			service.NewObjectField(fieldCatalog,
-				service.NewStringField(fieldName).Description("The catalog's name inside its database. Spark and Trino must use the same name to see the same tables.").Default("shop"),
-				service.NewStringField(fieldURI).Description("The SQL catalog's database: `postgres://…`, or `sqlite:///path/catalog.db` for a single machine.").Secret(),
-				service.NewStringField(fieldWarehouse).Description("Where new tables are put: `s3://bucket/…` or `file:///path`."),
-			).Description("The Iceberg catalog, in the tables of Iceberg's JDBC catalog."),
-			service.NewObjectField(fieldStorage,
-				service.NewStringField(fieldEndpoint).Description("URL of the S3 service; empty for AWS.").Default(""),
-				service.NewStringField(fieldRegion).Description("Region of the bucket.").Default("us-east-1"),
-				service.NewStringField(fieldAccessKey).Description("Access key id.").Default(""),
-				service.NewStringField(fieldSecretKey).Description("Secret access key.").Default("").Secret(),
-			).Description("The object store of an `s3://` warehouse. A `file://` warehouse needs none of it.").Optional(),
-			service.NewStringField(fieldTable).Description("Namespace and table.").Example("analytics.purchase_product_facts"),
 			service.NewStringField(fieldContract).Description("Path of the contract whose fields are the table's columns. A field added to it later becomes a column of the table at the next start."),
 			service.NewStringField(fieldDayColumn).Description("Name of a column with the row's business day in `timezone`, which the sink computes for contracts that have an event time. Empty for none.").Default("purchase_date"),
 			service.NewStringListField(fieldPartitionBy).Description("Partition fields: a column, or `year(c)`, `month(c)`, `day(c)`, `hour(c)`, `bucket(n, c)`, `truncate(n, c)` of one.").Default([]any{}).Example([]any{"purchase_date", "bucket(16, id)"}),
@@ -81,8 +61,7 @@ func fromParsed(conf *service.ParsedConfig, mgr *service.Resources) (service.Bat
 }
 
 type config struct {
-	catalog     catalogConfig
-	storage     storageConfig
+	catalog     icebergcatalog.Config
 	ident       table.Identifier
 	contract    *contract.Contract
 	dayColumn   string
@@ -104,26 +83,10 @@ func parseConfig(conf *service.ParsedConfig) (cfg config, err error) {
 		fault(strings.Join(path, "."), err)
 		return v
 	}
-	cfg.catalog = catalogConfig{
-		name: text(fieldCatalog, fieldName), uri: text(fieldCatalog, fieldURI), warehouse: text(fieldCatalog, fieldWarehouse),
+	cfg.catalog, cfg.ident, err = icebergcatalog.FromParsed(conf)
+	if err != nil {
+		faults = append(faults, err)
 	}
-	if conf.Contains(fieldStorage) {
-		cfg.storage = storageConfig{
-			endpoint: text(fieldStorage, fieldEndpoint), region: text(fieldStorage, fieldRegion),
-			accessKey: text(fieldStorage, fieldAccessKey), secretKey: text(fieldStorage, fieldSecretKey),
-		}
-	}
-	if cfg.catalog.name == "" {
-		fault(fieldCatalog+"."+fieldName, errors.New("is required, for example shop"))
-	}
-	_, err = cfg.catalog.database()
-	fault(fieldCatalog+"."+fieldURI, err)
-	fault(fieldCatalog+"."+fieldWarehouse, checkWarehouse(cfg.catalog.warehouse))
-	if isS3(cfg.catalog.warehouse) {
-		fault(fieldStorage, cfg.storage.check())
-	}
-	cfg.ident, err = parseIdentifier(text(fieldTable))
-	fault(fieldTable, err)
 	cfg.shop, err = time.LoadLocation(text(fieldTimezone))
 	if err != nil {
 		fault(fieldTimezone, fmt.Errorf("%w; use a name such as UTC or Europe/London", err))
@@ -153,16 +116,6 @@ func cmpErr(err, otherwise error) error {
 		return err
 	}
 	return otherwise
-}
-
-// parseIdentifier wants one level of namespace: with more, or with dots in a name, the readers of
-// JDBC catalogs disagree on what the parts are.
-func parseIdentifier(name string) (table.Identifier, error) {
-	namespace, tableName, _ := strings.Cut(name, ".")
-	if namespace == "" || tableName == "" || strings.Contains(tableName, ".") {
-		return nil, fmt.Errorf("%q must be a namespace and a table, such as analytics.purchases", name)
-	}
-	return table.Identifier{namespace, tableName}, nil
 }
 
 func (c *config) checkContract() error {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
-	sqlcatalog "github.com/apache/iceberg-go/catalog/sql"
+	"github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
 )
 
@@ -250,7 +250,7 @@ func TestRowsThatComeOutOfOrderAreNotLost(t *testing.T) {
 
 // overtaken is a catalog in which another writer gets in between a commit's check and its write, once.
 type overtaken struct {
-	*sqlcatalog.Catalog
+	catalog.Catalog
 	other func()
 }
 

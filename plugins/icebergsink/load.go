@@ -68,16 +68,24 @@ func (o *output) refreshKeys(ctx context.Context, before, now *table.Table) erro
 		return o.loadKeys(ctx, now)
 	}
 	created, foreign := map[int64]bool{}, map[int64]bool{}
-	for i := range between {
+	var merges []int64
+	for i := range between { // the newest first
 		created[between[i].SnapshotID] = true
 		operation := table.OpOverwrite
 		if between[i].Summary != nil {
 			operation = between[i].Summary.Operation
 		}
 		if operation == table.OpReplace {
-			continue // compaction moves rows between files, never between partitions
+			// Compaction moves rows between files, never between partitions: nothing is new, unless it has merged
+			// files of others before it.
+			merges = append(merges, between[i].SnapshotID)
+			continue
 		}
 		foreign[between[i].SnapshotID] = true
+		for _, id := range merges {
+			foreign[id] = true
+		}
+		merges = merges[:0]
 		if operation != table.OpAppend {
 			o.keys.forgetContents()
 		}

@@ -9,11 +9,10 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/shop-connect/shop-connect/internal/columns"
+	"github.com/shop-connect/shop-connect/internal/icebergcatalog"
 )
 
-// offsetsKey holds, in the summary of a snapshot and in the table's properties, which Kafka records
-// the table has taken in.
-const offsetsKey = "shop-connect.offsets"
+const offsetsKey = icebergcatalog.OffsetsKey
 
 // maxGaps bounds what a partition adds to a snapshot summary. Records that a topic never had (removed
 // by compaction, markers of transactions) are gaps for ever; beyond this many, the oldest one closes.
@@ -160,22 +159,9 @@ func decodeOffsets(text string) (offsets, error) {
 	return o, nil
 }
 
-// committedOffsets reads what the table holds: from the newest snapshot of main that says so, for that
-// is right also after a rollback, else from the table's properties, which survive the expiry of all
-// such snapshots.
+// committedOffsets reads what the table has taken in.
 func committedOffsets(tbl *table.Table) (offsets, error) {
-	text := tbl.Properties()[offsetsKey]
-	if head := tbl.CurrentSnapshot(); head != nil {
-		for _, s := range table.AncestorsOf(head.SnapshotID, tbl.SnapshotByID) {
-			if s.Summary == nil {
-				continue
-			}
-			if t, found := s.Summary.Properties[offsetsKey]; found {
-				text = t
-				break
-			}
-		}
-	}
+	text := icebergcatalog.CommittedOffsets(tbl)
 	if text == "" {
 		return offsets{}, nil
 	}

@@ -9,7 +9,6 @@ package icebergsink
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -18,11 +17,11 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	sqlcatalog "github.com/apache/iceberg-go/catalog/sql"
 	"github.com/apache/iceberg-go/table"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/columns"
+	"github.com/shop-connect/shop-connect/internal/icebergcatalog"
 	"github.com/shop-connect/shop-connect/internal/quarantine"
 )
 
@@ -37,8 +36,7 @@ type output struct {
 
 	// mu is held for a whole Connect, WriteBatch or Close: one batch is in flight at a time.
 	mu      sync.Mutex
-	db      *sql.DB
-	catalog *sqlcatalog.Catalog
+	catalog *icebergcatalog.Catalog
 	// tbl is the table as this writer last knew it, nil while not connected.
 	tbl    *table.Table
 	schema *arrow.Schema
@@ -85,10 +83,7 @@ func (o *output) Connect(ctx context.Context) error {
 }
 
 func (o *output) connect(ctx context.Context) (err error) {
-	if err := o.cfg.storage.checkBucket(ctx, o.cfg.catalog.warehouse); err != nil {
-		return err
-	}
-	if o.catalog, o.db, err = openCatalog(ctx, &o.cfg.catalog, &o.cfg.storage); err != nil {
+	if o.catalog, err = o.cfg.catalog.Open(ctx); err != nil {
 		return err
 	}
 	tbl, err := openTable(ctx, o.catalog, &o.cfg, o.known == nil)
@@ -193,13 +188,8 @@ func (o *output) pause(ctx context.Context) error {
 }
 
 func (o *output) disconnect() {
-	if o.catalog != nil {
-		_ = o.catalog.Close()
-	}
-	if o.db != nil {
-		_ = o.db.Close()
-	}
-	o.catalog, o.db, o.tbl = nil, nil, nil
+	_ = o.catalog.Close()
+	o.catalog, o.tbl = nil, nil
 }
 
 func (o *output) Close(ctx context.Context) error {

@@ -166,7 +166,7 @@ func TestABatchIsWrittenAgainInOrderAfterAFault(t *testing.T) {
 	s := newShop(t)
 	out := s.sink()
 	batch := batchAt("purchases", 0, 0, purchases(0, 5)...)
-	_ = out.db.Close() // the catalog is gone
+	_ = out.catalog.Close() // the catalog is gone
 	if err := out.WriteBatch(t.Context(), batch); !errors.Is(err, service.ErrNotConnected) {
 		t.Fatalf("%v, want to be asked to connect again", err)
 	}
