@@ -48,6 +48,8 @@ func TestUpkeepBesideTheStreams(t *testing.T) {
 			}
 		}
 		check("after compaction")
+		s.succeed(`{"name":"iceberg_upkeep","params":{"apply_deletes":"true","keep_snapshots":"0s"}}`)
+		check("after upkeep of the Iceberg table")
 		if again := s.succeed(`{"name":"copy_raw_to_stage","params":{"full":true}}`); again.RowsIn != 0 || again.RowsOut != 0 {
 			t.Errorf("a run that lists everything: %+v", again)
 		}

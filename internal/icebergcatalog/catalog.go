@@ -25,25 +25,29 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// OffsetsKey holds, in the summary of a snapshot and in the table's properties, which Kafka records the
-// table has taken in. Whoever commits a snapshot that changes no rows takes it over from the one before.
-const OffsetsKey = "shop-connect.offsets"
+// What says, in the summary of a snapshot and in the table's properties, which Kafka records the table
+// has taken in: the offsets, and the id that each of their topics has in Kafka. Whoever commits a snapshot
+// that changes no rows takes both over from the one before.
+const (
+	OffsetsKey = "shop-connect.offsets"
+	TopicsKey  = "shop-connect.topics"
+)
 
-// CommittedOffsets is what OffsetsKey says of a table, empty for nothing: in the newest snapshot of main
-// that says so, for that is right also after a rollback, else in the table's properties, which survive
-// the expiry of all such snapshots.
-func CommittedOffsets(tbl *table.Table) string {
+// Committed is what a table says under a key such as OffsetsKey, empty for nothing: in the newest snapshot
+// of main that says so, for that is right also after a rollback, else in the table's properties, which
+// survive the expiry of all such snapshots.
+func Committed(tbl *table.Table, key string) string {
 	if head := tbl.CurrentSnapshot(); head != nil {
 		for _, s := range table.AncestorsOf(head.SnapshotID, tbl.SnapshotByID) {
 			if s.Summary == nil {
 				continue
 			}
-			if text, found := s.Summary.Properties[OffsetsKey]; found {
+			if text, found := s.Summary.Properties[key]; found {
 				return text
 			}
 		}
 	}
-	return tbl.Properties()[OffsetsKey]
+	return tbl.Properties()[key]
 }
 
 // Catalog is a catalog that is open.

@@ -23,6 +23,9 @@ type Block struct {
 	// have no Topic yet, and nothing but Key and Value counts of them. Nobody changes a record of a block:
 	// several outputs may have it in hand.
 	Records []*kgo.Record
+	// TopicID is the id of the topic that the records come from, as Kafka gave it when the topic was created, zero
+	// where that is not known. A topic that is deleted and created again has another.
+	TopicID [16]byte
 }
 
 // MetaEntityID is the metadata that holds the business key of a row that has not been in Kafka yet.

@@ -115,7 +115,7 @@ func (k *Keeper) Run(ctx context.Context) (Report, error) {
 		k.report.Skipped = "nothing has changed"
 		return k.report, nil
 	}
-	release, got, err := k.catalog.TryLock(ctx, k.ident)
+	release, got, err := k.lock(ctx)
 	if err != nil {
 		return k.report, err
 	}
@@ -135,6 +135,21 @@ func (k *Keeper) Run(ctx context.Context) (Report, error) {
 		LiveManifests: k.report.LiveManifests, Snapshots: k.report.Snapshots,
 	}
 	return k.report, nil
+}
+
+// lock takes the table's lock. Whoever wants deletes applied waits for it: others may leave some.
+func (k *Keeper) lock(ctx context.Context) (release func(), got bool, err error) {
+	for {
+		release, got, err = k.catalog.TryLock(ctx, k.ident)
+		if got || err != nil || !k.options.ApplyDeletes {
+			return release, got, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func (k *Keeper) load(ctx context.Context) error {
@@ -189,8 +204,10 @@ func (k *Keeper) fenced(ctx context.Context, stage func(tx *table.Transaction) (
 // stay in its newest snapshot (I3).
 func (k *Keeper) carried() iceberg.Properties {
 	props := iceberg.Properties{}
-	if text := icebergcatalog.CommittedOffsets(k.tbl); text != "" {
-		props[icebergcatalog.OffsetsKey] = text
+	for _, key := range []string{icebergcatalog.OffsetsKey, icebergcatalog.TopicsKey} {
+		if text := icebergcatalog.Committed(k.tbl, key); text != "" {
+			props[key] = text
+		}
 	}
 	return props
 }

@@ -141,13 +141,13 @@ func TestOffsetsStayInTheNewestSnapshotAndInTheTable(t *testing.T) {
 	for range 6 {
 		write(s.fresh(10, 2)...)
 	}
-	want := icebergcatalog.CommittedOffsets(s.table())
+	want := icebergcatalog.Committed(s.table(), icebergcatalog.OffsetsKey)
 	report := s.run(keeper)
 	if report.FilesMerged == 0 || report.Snapshots != 1 {
 		t.Fatalf("%+v, want files merged and one snapshot left", report)
 	}
 	tbl := s.table()
-	if got := icebergcatalog.CommittedOffsets(tbl); got != want || want == "" {
+	if got := icebergcatalog.Committed(tbl, icebergcatalog.OffsetsKey); got != want || want == "" {
 		t.Errorf("offsets %q, want %q", got, want)
 	}
 	// What was committed before upkeep is not taken in again.

@@ -56,7 +56,7 @@ func (o *output) commitBatch(ctx context.Context, w *work) error {
 			}
 		}
 		started := time.Now()
-		tbl, err := o.commit(ctx, files, p.offsets)
+		tbl, err := o.commit(ctx, files, p.offsets, o.topics)
 		if err == nil {
 			o.tbl, o.known = tbl, tbl
 			o.remember(w, p)
@@ -92,10 +92,13 @@ func (o *output) catchUp(ctx context.Context, attempt int) error {
 	return o.adopt(ctx, tbl)
 }
 
-// commit adds files to the table in one snapshot, with the offsets, or fails if main has moved.
-func (o *output) commit(ctx context.Context, files *written, taken offsets) (*table.Table, error) {
+// commit adds files to the table in one snapshot, with the offsets and the topics that they are of, or fails if main has moved.
+func (o *output) commit(ctx context.Context, files *written, taken offsets, of topics) (*table.Table, error) {
 	tx := o.tbl.NewTransaction()
 	noted := iceberg.Properties{offsetsKey: taken.encode()}
+	if len(of) > 0 {
+		noted[icebergcatalog.TopicsKey] = of.encode()
+	}
 	var err error
 	if len(files.deletes) == 0 {
 		err = tx.AddDataFiles(ctx, files.data, noted, table.WithoutDuplicateCheck(), table.WithoutAutoNameMapping())

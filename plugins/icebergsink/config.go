@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go/table"
+	"github.com/google/uuid"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/internal/contract"
@@ -21,6 +22,8 @@ const (
 	fieldTimezone    = "timezone"
 	fieldRecentKeys  = "recent_keys"
 	fieldBatching    = "batching"
+
+	fieldAcceptTopics = "accept_topics"
 )
 
 // Spec documents the output; the editor schema is generated from it.
@@ -36,6 +39,7 @@ func Spec() *service.ConfigSpec {
 			service.NewStringListField(fieldPartitionBy).Description("Partition fields: a column, or `year(c)`, `month(c)`, `day(c)`, `hour(c)`, `bucket(n, c)`, `truncate(n, c)` of one.").Default([]any{}).Example([]any{"purchase_date", "bucket(16, id)"}),
 			service.NewStringField(fieldTimezone).Description("The zone of times that name none and of the business day.").Default("UTC"),
 			service.NewIntField(fieldRecentKeys).Description("How many keys are remembered in memory, at 25 to 55 bytes each. With every key of the table remembered, a key is known to be new without a look at the table; beyond that, keys that may be older are looked up in the files whose key range they fall in.").Default(10_000_000).Advanced(),
+			service.NewStringListField(fieldAcceptTopics).Description("Ids of topics that take the place of those of the same name which the table was filled from. A topic that was deleted and created again stops the stream, with an error that names its new id; with that id here, all that the new topic holds is taken in. Ids come with `kafka_rows`.").Default([]any{}).Advanced(),
 			service.NewBatchPolicyField(fieldBatching).Description("One batch is one commit. Thousands of rows and seconds make good files; single rows make a table of tiny ones."),
 			quarantine.Field(),
 		)
@@ -68,6 +72,8 @@ type config struct {
 	partitionBy []partitionField
 	shop        *time.Location
 	recentKeys  int
+
+	acceptTopics []uuid.UUID
 }
 
 // parseConfig reports every fault it finds, without touching the network.
@@ -97,6 +103,15 @@ func parseConfig(conf *service.ParsedConfig) (cfg config, err error) {
 	partitionBy, err := conf.FieldStringList(fieldPartitionBy)
 	fault(fieldPartitionBy, err)
 	dayColumn := text(fieldDayColumn)
+	accepted, err := conf.FieldStringList(fieldAcceptTopics)
+	fault(fieldAcceptTopics, err)
+	for _, id := range accepted {
+		parsed, err := uuid.Parse(id)
+		if err != nil {
+			fault(fieldAcceptTopics, fmt.Errorf("%q is no id of a topic, such as 5f0c3e9e-77c5-4a3b-9f3a-0d3b6d4d0b9c", id))
+		}
+		cfg.acceptTopics = append(cfg.acceptTopics, parsed)
+	}
 
 	cfg.contract, err = contract.Load(text(fieldContract))
 	fault(fieldContract, err)

@@ -179,7 +179,7 @@ func TestCommitWhoseAnswerWasLostCountsOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := out.commit(t.Context(), files, p.offsets); err != nil {
+	if _, err := out.commit(t.Context(), files, p.offsets, out.topics); err != nil {
 		t.Fatal(err)
 	}
 	// The writer has not learned of its commit, and gets the batch again.

@@ -161,7 +161,7 @@ func decodeOffsets(text string) (offsets, error) {
 
 // committedOffsets reads what the table has taken in.
 func committedOffsets(tbl *table.Table) (offsets, error) {
-	text := icebergcatalog.CommittedOffsets(tbl)
+	text := icebergcatalog.Committed(tbl, offsetsKey)
 	if text == "" {
 		return offsets{}, nil
 	}

@@ -44,6 +44,7 @@ type output struct {
 	// What follows outlives a lost connection: it is of the table, not of the connection.
 	known      *table.Table
 	offsets    offsets
+	topics     topics
 	keys       *recentKeys
 	partitions *partitions
 	work       *work
@@ -56,7 +57,7 @@ func newOutput(cfg config, refused *quarantine.Refused, mgr *service.Resources) 
 	return &output{
 		cfg: cfg, name: strings.Join(cfg.ident, "."), log: mgr.Logger(), metrics: newMetrics(mgr.Metrics()), refused: refused,
 		decoder: columns.NewDecoder(cfg.contract, columns.Valid, cfg.shop), seed: maphash.MakeSeed(),
-		offsets: offsets{}, work: newWork(cfg.contract, 1024),
+		offsets: offsets{}, topics: topics{}, work: newWork(cfg.contract, 1024),
 	}
 }
 
@@ -102,6 +103,10 @@ func (o *output) adopt(ctx context.Context, tbl *table.Table) error {
 	if err != nil {
 		return err
 	}
+	topics, err := committedTopics(tbl)
+	if err != nil {
+		return err
+	}
 	if o.schema, err = arrowSchema(tbl, &o.cfg); err != nil {
 		return err
 	}
@@ -116,6 +121,7 @@ func (o *output) adopt(ctx context.Context, tbl *table.Table) error {
 	if err != nil {
 		return err
 	}
+	o.adoptTopics(topics, committed)
 	o.offsets = merged(committed, o.offsets)
 	o.tbl, o.known = tbl, tbl
 	return nil
@@ -145,6 +151,13 @@ func (o *output) WriteBatch(ctx context.Context, batch service.MessageBatch) err
 
 func (o *output) write(ctx context.Context, batch service.MessageBatch) error {
 	o.decoder.SetNow(time.Now())
+	var err error
+	if o.work.topics, err = topicsOf(batch); err != nil {
+		return err
+	}
+	if err := o.identify(o.work.topics); err != nil {
+		return err
+	}
 	for written := 0; ; {
 		o.work.reset()
 		d, err := o.decode(o.work, batch, written)

@@ -18,6 +18,8 @@ type work struct {
 	hashes, contents []uint64
 	// taken are the offsets of all messages, refused ones too.
 	taken cursor
+	// topics are the ids of the rows' topics, where they are known.
+	topics topics
 	// seen is scratch: the keys met so far, from the last row backwards.
 	seen *keyTable
 }
@@ -92,6 +94,9 @@ func (e permanentError) Unwrap() error { return e.error }
 // plan decides what of a batch is new. It has no effect on the table, and none on what is remembered
 // except that keys are looked up.
 func (o *output) plan(ctx context.Context, w *work) (*plan, error) {
+	if err := o.identify(w.topics); err != nil {
+		return nil, err
+	}
 	p := &plan{}
 	fresh, err := o.freshRows(w, p)
 	if err != nil {

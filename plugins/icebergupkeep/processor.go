@@ -40,7 +40,7 @@ Small files of a partition become large ones, deletes are applied, manifests mer
 
 A table that has not changed costs one look into the catalog. A table that is not there yet is no error.
 
-The message becomes a report: ` + "`" + `{"table", "files_merged", "files_written", "delete_files_removed", "manifests_merged", "snapshots_expired", "orphans_removed", "live_data_files", "live_delete_files", …}` + "`" + `.`).
+The message becomes a report: `+"`"+`{"table", "files_merged", "files_written", "delete_files_removed", "manifests_merged", "snapshots_expired", "orphans_removed", "live_data_files", "live_delete_files", …}`+"`"+`.`).
 		Fields(icebergcatalog.Fields()...).
 		Fields(
 			service.NewIntField(fieldTargetBytes).Description("How large a merged file becomes. Files of three quarters of it stay as they are.").Default(128<<20),

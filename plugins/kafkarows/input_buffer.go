@@ -41,6 +41,8 @@ type partition struct {
 	bytes   int
 	// next is the offset behind the last row that came in, -1 before the first.
 	next int64
+	// topicID is that of the topic, as the last fetch said.
+	topicID [16]byte
 }
 
 func (p *partition) idle() bool { return p.owned && !p.leaving && !p.busy && len(p.waiting) > 0 }
@@ -138,7 +140,7 @@ func (b *buffer) dropped(places []place) {
 
 // add takes rows of one fetch of a partition in. It returns the offset that should have come, where an
 // earlier one did.
-func (b *buffer) add(at place, records []*kgo.Record, now time.Time) (expected int64, backwards bool) {
+func (b *buffer) add(at place, topicID [16]byte, records []*kgo.Record, now time.Time) (expected int64, backwards bool) {
 	bytes := 0
 	for _, r := range records {
 		bytes += size(r)
@@ -152,7 +154,7 @@ func (b *buffer) add(at place, records []*kgo.Record, now time.Time) (expected i
 	if records[0].Offset < p.next {
 		return p.next, true
 	}
-	p.next = records[len(records)-1].Offset + 1
+	p.next, p.topicID = records[len(records)-1].Offset+1, topicID
 	p.waiting = append(p.waiting, chunk{records, bytes, now})
 	p.bytes += bytes
 	b.held += bytes
@@ -199,6 +201,7 @@ func (b *buffer) room(ctx context.Context) error {
 type share struct {
 	partition  *partition
 	assignment int
+	topicID    [16]byte
 	records    []*kgo.Record
 	bytes      int
 }
@@ -269,7 +272,7 @@ func (b *buffer) tryTake(now time.Time) ([]share, time.Duration) {
 
 // take cuts rows off the front of what waits: what fits, and where atLeastOne says so one row that does not.
 func (p *partition) take(rows, bytes int, atLeastOne bool) share {
-	s := share{partition: p, assignment: p.assignment}
+	s := share{partition: p, assignment: p.assignment, topicID: p.topicID}
 	for len(p.waiting) > 0 && rows > len(s.records) {
 		first := &p.waiting[0]
 		n, cut := len(first.records), first.bytes
@@ -307,7 +310,7 @@ func (p *partition) take(rows, bytes int, atLeastOne bool) share {
 func batchOf(shares []share) service.MessageBatch {
 	batch := make(service.MessageBatch, len(shares))
 	for i := range shares {
-		batch[i] = (&record.Block{Records: shares[i].records}).Message()
+		batch[i] = (&record.Block{Records: shares[i].records, TopicID: shares[i].topicID}).Message()
 	}
 	return batch
 }

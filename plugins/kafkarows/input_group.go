@@ -63,6 +63,7 @@ func (i *input) poll(ctx context.Context, client *kgo.Client) {
 		now, read := time.Now(), 0
 		var fault error
 		var outOfRange []place
+		ids := topicIDs(fetches)
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 			at := place{p.Topic, p.Partition}
 			if errors.Is(p.Err, kerr.OffsetOutOfRange) {
@@ -74,7 +75,7 @@ func (i *input) poll(ctx context.Context, client *kgo.Client) {
 				return
 			}
 			read += len(p.Records)
-			if expected, backwards := i.rows.add(at, p.Records, now); backwards {
+			if expected, backwards := i.rows.add(at, ids[p.Topic], p.Records, now); backwards {
 				fault = errors.Join(fault, i.lost(at, fmt.Errorf("offset %d came after %d", p.Records[0].Offset, expected-1)))
 			}
 		})
@@ -96,6 +97,19 @@ func (i *input) poll(ctx context.Context, client *kgo.Client) {
 			}
 		}
 	}
+}
+
+// topicIDs are the ids of the topics that were fetched, by which sinks know one that was created anew.
+func topicIDs(fetches kgo.Fetches) map[string][16]byte {
+	ids := map[string][16]byte{}
+	for i := range fetches {
+		for _, topic := range fetches[i].Topics {
+			if topic.TopicID != [16]byte{} {
+				ids[topic.Topic] = topic.TopicID
+			}
+		}
+	}
+	return ids
 }
 
 // refused looks at an error of a partition, and returns one that reading must stop for.

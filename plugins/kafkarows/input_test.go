@@ -77,7 +77,9 @@ type batch struct {
 	rows []record.Row
 	// blocks counts its messages.
 	blocks int
-	answer chan<- error
+	// topicIDs are those of the blocks.
+	topicIDs map[[16]byte]bool
+	answer   chan<- error
 }
 
 func (b *batch) values() (values []string) {
@@ -101,7 +103,12 @@ func (m *member) Close(context.Context) error   { return nil }
 
 func (m *member) WriteBatch(_ context.Context, messages service.MessageBatch) error {
 	answer := make(chan error, 1)
-	got := &batch{blocks: len(messages), answer: answer}
+	got := &batch{blocks: len(messages), topicIDs: map[[16]byte]bool{}, answer: answer}
+	for _, msg := range messages {
+		if block := record.BlockOf(msg); block != nil {
+			got.topicIDs[block.TopicID] = true
+		}
+	}
 	for row, err := range record.Rows(messages) {
 		if err != nil {
 			return err
@@ -234,6 +241,10 @@ func TestRowsOfAPartitionComeAsOneMessageWithTheirPlace(t *testing.T) {
 		if want := fmt.Sprintf("%d-%d", row.Position.Partition, row.Position.Offset); !row.Placed || row.Position.Topic != inputTopic || string(row.Value) != want {
 			t.Errorf("row %q is at %+v", row.Value, row.Position)
 		}
+	}
+	topics, err := b.admin.ListTopics(t.Context(), inputTopic)
+	if id := [16]byte(topics[inputTopic].ID); err != nil || len(got.topicIDs) != 1 || !got.topicIDs[id] {
+		t.Errorf("the blocks are of topic %v, Kafka's is %v, %v", got.topicIDs, id, err)
 	}
 	got.answer <- nil
 	eventually(t, "both partitions are committed", func() bool { return b.committed(t, 0) == 3 && b.committed(t, 1) == 2 })

@@ -78,7 +78,7 @@ func (p *processor) ProcessBatch(ctx context.Context, batch service.MessageBatch
 			joined[j] = *r
 			joined[j].Value, records[j] = scan.join(known, &into, r.Value), &joined[j]
 		}
-		batch[i] = (&record.Block{Records: records}).Message().WithContext(msg.Context())
+		batch[i] = (&record.Block{Records: records, TopicID: block.TopicID}).Message().WithContext(msg.Context())
 	}
 	return []service.MessageBatch{batch}, nil
 }
