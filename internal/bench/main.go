@@ -56,7 +56,7 @@ func run() error {
 	source := flag.String("pipelines", "pipelines", "folder of the pipelines to measure")
 	rows := flag.Int64("rows", 3_000_000, "purchases to move through each flow")
 	days := flag.Int("days", 7, "business days that the purchases spread over")
-	only := flag.String("only", "", "measure this flow alone, after what it needs: ingest, raw, clickhouse, iceberg, stage or api")
+	only := flag.String("only", "", "measure this flow alone, after what it needs: ingest, raw, clickhouse, iceberg, iceberg_commits, stage or api")
 	verbose := flag.Bool("v", false, "show what shop-connect prints")
 	flag.Parse()
 
@@ -95,7 +95,7 @@ func (b *bench) measure(ctx context.Context, only string) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "flow\trows\trows/s\tCPU s\tpeak MB\tbare library\trows/s\tCPU s\tratio\t")
 	var faults []error
-	steps := []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep(), ingestSingleStep()}
+	steps := []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep(), icebergCommitsStep(), ingestSingleStep()}
 	steps = append(steps, stageSteps()...)
 	steps = append(steps, stageIdleStep(), apiStep())
 	wanted := func(s step) bool { return only == "" || s.name == only || strings.HasPrefix(s.name, only+"_") }

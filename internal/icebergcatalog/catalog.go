@@ -54,6 +54,7 @@ func Committed(tbl *table.Table, key string) string {
 type Catalog struct {
 	catalog.Catalog
 
+	config   Config
 	db       *sql.DB // nil for a REST catalog
 	postgres bool
 	closer   func() error
@@ -134,7 +135,7 @@ func (c *Config) openSQL(ctx context.Context) (*Catalog, error) {
 		return nil, closeAfter(db, err)
 	}
 	closer := func() error { return errors.Join(cat.Close(), db.Close()) }
-	return &Catalog{Catalog: cat, db: db, postgres: target.dialect == sqlcatalog.Postgres, closer: closer}, nil
+	return &Catalog{Catalog: cat, config: *c, db: db, postgres: target.dialect == sqlcatalog.Postgres, closer: closer}, nil
 }
 
 func (c *Config) openREST(ctx context.Context) (*Catalog, error) {
@@ -162,7 +163,7 @@ func (c *Config) openREST(ctx context.Context) (*Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening REST catalog %q: %w; check %s.%s, its %s and %s, and that it runs", c.Name, err, FieldCatalog, FieldURI, FieldToken, FieldCredential)
 	}
-	return &Catalog{Catalog: cat, closer: cat.Close}, nil
+	return &Catalog{Catalog: cat, config: *c, closer: cat.Close}, nil
 }
 
 // checkBucket tells a missing bucket, wrong keys and an unreachable store apart, which the catalog's
@@ -230,6 +231,27 @@ func (c *Catalog) TryLock(ctx context.Context, ident table.Identifier) (release 
 		}
 		_ = conn.Close()
 	}, true, nil
+}
+
+// CheckName makes sure, where a table is not found, that it is not in the same database under the name of
+// another catalog: a second table begun there would share the first one's files.
+func (c *Catalog) CheckName(ctx context.Context, ident table.Identifier) error {
+	if c.db == nil {
+		return nil
+	}
+	var other string
+	query := `SELECT catalog_name FROM iceberg_tables
+		WHERE catalog_name <> $1 AND table_namespace = $2 AND table_name = $3 AND substr(metadata_location, 1, length($4)) = $4 LIMIT 1`
+	warehouse := strings.TrimSuffix(c.config.Warehouse, "/") + "/"
+	err := c.db.QueryRowContext(ctx, query, c.config.Name, strings.Join(ident[:len(ident)-1], "."), ident[len(ident)-1], warehouse).Scan(&other)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("looking for table %s in catalogs of other names: %w", strings.Join(ident, "."), err)
+	}
+	return fmt.Errorf("catalog %q has no table %s, but catalog %q of the same database has it in this warehouse: correct %s.%s, or give this table another name",
+		c.config.Name, strings.Join(ident, "."), other, FieldCatalog, FieldName)
 }
 
 // Refused says whether a commit provably did not happen. The SQL catalog reports a lost fence as plain

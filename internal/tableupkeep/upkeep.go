@@ -105,7 +105,7 @@ func (k *Keeper) Run(ctx context.Context) (Report, error) {
 	err := k.load(ctx)
 	if errors.Is(err, catalog.ErrNoSuchTable) || errors.Is(err, catalog.ErrNoSuchNamespace) {
 		k.report.Skipped = "there is no such table yet"
-		return k.report, nil
+		return k.report, k.catalog.CheckName(ctx, k.ident)
 	}
 	if err != nil {
 		return k.report, err

@@ -93,7 +93,7 @@ func TestTwoKeepersAndAWriterAtOnce(t *testing.T) {
 					}
 				})
 			}
-			for range 60 {
+			for range 30 {
 				write(append(s.fresh(20, days), s.corrections(10, days)...)...)
 			}
 			stop()

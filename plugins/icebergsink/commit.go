@@ -94,7 +94,7 @@ func (o *output) catchUp(ctx context.Context, attempt int) error {
 
 // commit adds files to the table in one snapshot, with the offsets and the topics that they are of, or fails if main has moved.
 func (o *output) commit(ctx context.Context, files *written, taken offsets, of topics) (*table.Table, error) {
-	tx := o.tbl.NewTransaction()
+	tx := table.New(o.tbl.Identifier(), o.tbl.Metadata(), o.tbl.MetadataLocation(), o.tbl.FS, shapeFence{o.catalog, o.tbl.Schema().ID}).NewTransaction()
 	noted := iceberg.Properties{offsetsKey: taken.encode()}
 	if len(of) > 0 {
 		noted[icebergcatalog.TopicsKey] = of.encode()
@@ -111,11 +111,25 @@ func (o *output) commit(ctx context.Context, files *written, taken offsets, of t
 	if err := tx.SetProperties(noted); err != nil {
 		return nil, err
 	}
+	if err := tx.AssertDefaultShape(); err != nil {
+		return nil, err
+	}
 	// I3: without this fence two writers both find an offset missing, and both write it.
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return nil, err
 	}
 	return tx.Commit(ctx)
+}
+
+// shapeFence has the catalog refuse a commit of files whose schema is no longer the table's. Such a change
+// makes no snapshot, so that the fence around snapshots does not see it.
+type shapeFence struct {
+	*icebergcatalog.Catalog
+	schema int
+}
+
+func (f shapeFence) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
+	return f.Catalog.CommitTable(ctx, ident, append(reqs[:len(reqs):len(reqs)], table.AssertCurrentSchemaID(f.schema)), updates)
 }
 
 // discard removes files that a refused commit has left behind and that no later one will use.
@@ -141,7 +155,7 @@ func (o *output) writeFiles(ctx context.Context, w *work, p *plan) (*written, er
 			rows = nil
 		}
 		rec := arrowRecord(o.schema, w.batch, rows)
-		for file, err := range table.WriteRecords(ctx, o.tbl, o.schema, slicesOf(rec, p.places)) {
+		for file, err := range table.WriteRecords(ctx, o.tbl, o.schema, slicesOf(rec, p.places), table.WithTargetFileSize(o.cfg.targetBytes)) {
 			if err != nil {
 				return nil, fmt.Errorf("writing data files: %w", err)
 			}

@@ -19,6 +19,8 @@ const (
 	fieldContract    = "contract"
 	fieldDayColumn   = "day_column"
 	fieldPartitionBy = "partition_by"
+	fieldSortBy      = "sort_by"
+	fieldTargetBytes = "target_bytes"
 	fieldTimezone    = "timezone"
 	fieldRecentKeys  = "recent_keys"
 	fieldBatching    = "batching"
@@ -37,6 +39,8 @@ func Spec() *service.ConfigSpec {
 			service.NewStringField(fieldContract).Description("Path of the contract whose fields are the table's columns. A field added to it later becomes a column of the table at the next start."),
 			service.NewStringField(fieldDayColumn).Description("Name of a column with the row's business day in `timezone`, which the sink computes for contracts that have an event time. Empty for none.").Default("purchase_date"),
 			service.NewStringListField(fieldPartitionBy).Description("Partition fields: a column, or `year(c)`, `month(c)`, `day(c)`, `hour(c)`, `bucket(n, c)`, `truncate(n, c)` of one.").Default([]any{}).Example([]any{"purchase_date", "bucket(16, id)"}),
+			service.NewStringListField(fieldSortBy).Description("Columns that each file is sorted by, each with `desc` behind it where it descends, so that readers can pass over what they do not look for. Sorting costs throughput; without it rows lie as they came.").Default([]any{}).Example([]any{"product_id", "purchased_at desc"}).Advanced(),
+			service.NewIntField(fieldTargetBytes).Description("How large a data file becomes at most, about. A batch that is larger makes several of a partition.").Default(128<<20).Advanced(),
 			service.NewStringField(fieldTimezone).Description("The zone of times that name none and of the business day.").Default("UTC"),
 			service.NewIntField(fieldRecentKeys).Description("How many keys are remembered in memory, at 25 to 55 bytes each. With every key of the table remembered, a key is known to be new without a look at the table; beyond that, keys that may be older are looked up in the files whose key range they fall in.").Default(10_000_000).Advanced(),
 			service.NewStringListField(fieldAcceptTopics).Description("Ids of topics that take the place of those of the same name which the table was filled from. A topic that was deleted and created again stops the stream, with an error that names its new id; with that id here, all that the new topic holds is taken in. Ids come with `kafka_rows`.").Default([]any{}).Advanced(),
@@ -70,6 +74,8 @@ type config struct {
 	contract    *contract.Contract
 	dayColumn   string
 	partitionBy []partitionField
+	sortBy      []sortField
+	targetBytes int64
 	shop        *time.Location
 	recentKeys  int
 
@@ -102,6 +108,13 @@ func parseConfig(conf *service.ParsedConfig) (cfg config, err error) {
 	}
 	partitionBy, err := conf.FieldStringList(fieldPartitionBy)
 	fault(fieldPartitionBy, err)
+	sortBy, err := conf.FieldStringList(fieldSortBy)
+	fault(fieldSortBy, err)
+	targetBytes, err := conf.FieldInt(fieldTargetBytes)
+	if err != nil || targetBytes < 1<<20 {
+		fault(fieldTargetBytes, cmpErr(err, fmt.Errorf("must be at least %d, is %d", 1<<20, targetBytes)))
+	}
+	cfg.targetBytes = int64(targetBytes)
 	dayColumn := text(fieldDayColumn)
 	accepted, err := conf.FieldStringList(fieldAcceptTopics)
 	fault(fieldAcceptTopics, err)
@@ -122,6 +135,8 @@ func parseConfig(conf *service.ParsedConfig) (cfg config, err error) {
 		fault(fieldContract, cfg.checkContract())
 		cfg.partitionBy, err = parsePartitionFields(partitionBy, cfg.schema())
 		fault(fieldPartitionBy, err)
+		cfg.sortBy, err = parseSortFields(sortBy, cfg.schema())
+		fault(fieldSortBy, err)
 	}
 	return cfg, errors.Join(faults...)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
+
+	"github.com/shop-connect/shop-connect/internal/icebergcatalog"
 )
 
 // envWriter makes this test binary a process that writes the whole history of the test to a table.
@@ -277,8 +279,7 @@ func TestWriterThatIsOvertakenInsideTheCatalogCountsNothingTwice(t *testing.T) {
 	}
 	second := s.sink()
 	rows := purchases(0, 20)
-	racing := &overtaken{second.catalog, func() { write(t, first, 1, rows...) }}
-	second.tbl = table.New(second.tbl.Identifier(), second.tbl.Metadata(), second.tbl.MetadataLocation(), second.tbl.FS, racing)
+	second.catalog = &icebergcatalog.Catalog{Catalog: &overtaken{second.catalog, func() { write(t, first, 1, rows...) }}}
 	write(t, second, 1, rows...)
 	if got := len(s.rows(second)); got != 21 {
 		t.Errorf("%d rows, want 21", got)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
 	"github.com/redpanda-data/benthos/v4/public/service"
 
@@ -91,7 +92,29 @@ func (o *output) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := o.probe(ctx, tbl); err != nil {
+		return err
+	}
 	return o.adopt(ctx, tbl)
+}
+
+// probe writes where the table's files go, so that a warehouse without rights is known at once and the
+// stream is not ready, instead of failing at each batch.
+func (o *output) probe(ctx context.Context, tbl *table.Table) error {
+	store, err := tbl.FS(ctx)
+	if err != nil {
+		return fmt.Errorf("opening the store of table %q: %w", o.name, err)
+	}
+	writable, ok := store.(io.WriteFileIO)
+	if !ok {
+		return fmt.Errorf("opening the store of table %q: %s is not one to write to", o.name, tbl.Location())
+	}
+	name := tbl.Location() + "/metadata/shop-connect-probe"
+	if err := writable.WriteFile(name, []byte("may be removed")); err != nil {
+		return fmt.Errorf("writing to %s: %w; give the writer the right to put objects there", tbl.Location(), err)
+	}
+	_ = store.Remove(name) // who may not remove leaves it, and orphans of refused commits
+	return nil
 }
 
 // adopt makes a loaded table the one to write to, catching up with whatever others did to it.

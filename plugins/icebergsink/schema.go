@@ -11,6 +11,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"github.com/shop-connect/shop-connect/internal/contract"
+	"github.com/shop-connect/shop-connect/internal/icebergcatalog"
 	"github.com/shop-connect/shop-connect/internal/money"
 )
 
@@ -65,13 +66,16 @@ func (c *config) schema() *iceberg.Schema {
 
 // openTable loads the table, creating it and its namespace where they are missing, and makes sure that
 // rows of the contract fit it.
-func openTable(ctx context.Context, cat catalog.Catalog, cfg *config, mayCreate bool) (*table.Table, error) {
+func openTable(ctx context.Context, cat *icebergcatalog.Catalog, cfg *config, mayCreate bool) (*table.Table, error) {
 	name := strings.Join(cfg.ident, ".")
 	tbl, err := cat.LoadTable(ctx, cfg.ident)
 	if errors.Is(err, catalog.ErrNoSuchTable) || errors.Is(err, catalog.ErrNoSuchNamespace) {
 		if !mayCreate {
 			// A table created anew here would hold only what comes from now on, and look whole.
 			return nil, fmt.Errorf("loading table %q: it was dropped while this stream wrote to it; restore it, or restart the stream to begin a new one", name)
+		}
+		if err := cat.CheckName(ctx, cfg.ident); err != nil {
+			return nil, err
 		}
 		tbl, err = createTable(ctx, cat, cfg)
 	}
@@ -94,7 +98,15 @@ func createTable(ctx context.Context, cat catalog.Catalog, cfg *config) (*table.
 	if err != nil {
 		return nil, err
 	}
-	tbl, err := cat.CreateTable(ctx, cfg.ident, schema, catalog.WithPartitionSpec(&spec), catalog.WithProperties(cfg.tableProperties()))
+	options := []catalog.CreateTableOpt{catalog.WithPartitionSpec(&spec), catalog.WithProperties(cfg.tableProperties())}
+	if len(cfg.sortBy) > 0 {
+		order, err := sortOrder(cfg.sortBy, schema)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, catalog.WithSortOrder(order))
+	}
+	tbl, err := cat.CreateTable(ctx, cfg.ident, schema, options...)
 	if errors.Is(err, catalog.ErrTableAlreadyExists) {
 		return cat.LoadTable(ctx, cfg.ident)
 	}
@@ -119,6 +131,9 @@ func evolve(ctx context.Context, tbl *table.Table, cfg *config) (*table.Table, e
 		have, found := tbl.Schema().FindFieldByName(want.Name)
 		_, wasInt := have.Type.(iceberg.Int32Type)
 		switch {
+		case !found && wasColumn(tbl, want.Name):
+			// Adding it anew would leave what it held under another name, or nowhere.
+			faults = append(faults, fmt.Errorf("column %q was dropped or renamed in the table: rename it back, or take the field out of the contract or give it another name", want.Name))
 		case !found && want.Required:
 			faults = append(faults, fmt.Errorf("the table has no column %q: create a new table", want.Name))
 		case !found:
@@ -141,11 +156,27 @@ func evolve(ctx context.Context, tbl *table.Table, cfg *config) (*table.Table, e
 		}
 	}
 	faults = append(faults, checkSpec(tbl, cfg.partitionBy))
-	if err := errors.Join(faults...); err != nil || !changed {
+	if err := errors.Join(faults...); err != nil {
 		return tbl, err
 	}
-	if err := update.Commit(); err != nil {
-		return nil, err
+	if changed {
+		if err := update.Commit(); err != nil {
+			return nil, err
+		}
+	}
+	sorted, err := resort(tx, tbl, cfg.sortBy)
+	if err != nil || (!changed && !sorted) {
+		return tbl, err
 	}
 	return tx.Commit(ctx)
+}
+
+// wasColumn says whether an earlier schema of the table had a column of the name.
+func wasColumn(tbl *table.Table, name string) bool {
+	for _, schema := range tbl.Metadata().Schemas() {
+		if _, found := schema.FindFieldByName(name); found {
+			return true
+		}
+	}
+	return false
 }
