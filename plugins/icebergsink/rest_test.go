@@ -36,9 +36,9 @@ func startREST(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(jars); err != nil {
-		for _, program := range []string{"java", "mvn"} {
+		for _, program := range []string{"javac", "mvn"} {
 			if _, err := exec.LookPath(program); err != nil {
-				t.Skipf("a REST catalog to test with needs %s: apt-get install default-jdk-headless maven", program)
+				t.Skipf("a REST catalog to test with needs %s: apt-get install openjdk-17-jdk-headless maven", program)
 			}
 		}
 		fresh := jars + ".new"
