@@ -23,6 +23,11 @@ func newRESTShop(t *testing.T) *shop {
 // startREST returns the port. The first test on a machine fetches 90 MB from Maven Central.
 func startREST(t *testing.T, dir string) string {
 	t.Helper()
+	for _, program := range []string{"javac", "mvn"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("a REST catalog to test with needs %s: apt-get install openjdk-17-jdk-headless maven", program)
+		}
+	}
 	source, err := filepath.Abs("testdata/restcatalog")
 	if err != nil {
 		t.Fatal(err)
@@ -36,11 +41,6 @@ func startREST(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(jars); err != nil {
-		for _, program := range []string{"javac", "mvn"} {
-			if _, err := exec.LookPath(program); err != nil {
-				t.Skipf("a REST catalog to test with needs %s: apt-get install openjdk-17-jdk-headless maven", program)
-			}
-		}
 		fresh := jars + ".new"
 		output, err := exec.CommandContext(t.Context(), "mvn", "-B", "-q", "-f", filepath.Join(source, "pom.xml"), "dependency:copy-dependencies", "-DoutputDirectory="+fresh).CombinedOutput()
 		if err != nil {
