@@ -11,6 +11,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"github.com/versity/versitygw/backend"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -62,13 +63,13 @@ func serveS3(ctx context.Context, cfg childConfig) error {
 	if err != nil {
 		return err
 	}
-	backend, err := posix.New(buckets, metadata, posix.PosixOpts{SideCarDir: sidecar, CopyObjectThreshold: s3MaxCopyBytes})
+	objects, err := openObjects(buckets, metadata, sidecar)
 	if err != nil {
-		return fmt.Errorf("opening bucket directory: %w", err)
+		return err
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
+		ended <- embedgw.RunVersityGW(ctx, objects, &embedgw.Config{
 			RootUserAccess: cfg.User, RootUserSecret: cfg.Password, Region: s3Region,
 			Ports:          []string{cfg.Address},
 			MaxConnections: s3MaxConnections, MaxRequests: s3MaxRequests, MultipartMaxParts: s3MaxParts,
@@ -86,6 +87,24 @@ func serveS3(ctx context.Context, cfg childConfig) error {
 	case <-time.After(s3Grace):
 		return nil
 	}
+}
+
+func openObjects(buckets string, metadata meta.MetadataStorer, sidecar string) (backend.Backend, error) {
+	options := posix.PosixOpts{SideCarDir: sidecar, CopyObjectThreshold: s3MaxCopyBytes}
+	var attributes *copyingMeta
+	if sidecar == "" {
+		// attributes of files follow them to their names
+		attributes = &copyingMeta{}
+		metadata = attributes
+	}
+	files, err := posix.New(buckets, metadata, options)
+	if err != nil {
+		return nil, fmt.Errorf("opening bucket directory: %w", err)
+	}
+	if attributes == nil {
+		return files, nil
+	}
+	return &copyingBackend{files, attributes}, nil
 }
 
 // objectMetadata picks where ETags and the like are kept: extended attributes, else, on file systems
