@@ -115,7 +115,7 @@ func (c *checker) readSent(g *rowGroup) error {
 
 // tooFarAhead reports whether a time lies further ahead of when its row was sent than the field allows.
 func (c *checker) tooFarAhead(field *contract.Field, v int64, row int) bool {
-	if field.MaxAhead() == 0 {
+	if field.MaxAhead() == 0 || v <= c.sent[row] {
 		return false
 	}
 	sent := c.now

@@ -41,6 +41,8 @@ type file struct {
 	// sound says of which column chunks, by row group and column, the pages are of reasonable size.
 	sound map[[2]int]bool
 	pages parquetfile.PageCheck
+	// scratch holds the partitions of a page.
+	scratch []int64
 }
 
 func openFile(src *source, layout *parquetfile.Layout) (*file, error) {

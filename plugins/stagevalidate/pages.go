@@ -1,6 +1,8 @@
 package stagevalidate
 
 import (
+	"slices"
+
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding"
 )
@@ -10,7 +12,13 @@ import (
 func integers(page parquet.Page, scratch []int64) []int64 {
 	data := page.Data()
 	if dictionary := page.Dictionary(); dictionary != nil {
-		for _, index := range data.Int32() {
+		indexes := data.Int32()
+		scratch = slices.Grow(scratch, len(indexes))
+		for i, index := range indexes {
+			if i > 0 && index == indexes[i-1] {
+				scratch = append(scratch, scratch[len(scratch)-1])
+				continue
+			}
 			scratch = append(scratch, integer(dictionary, index))
 		}
 		return scratch
@@ -47,6 +55,11 @@ func textsOf(page parquet.Page) texts {
 	}
 	data, offsets := values.ByteArray()
 	return texts{data: data, offsets: offsets}
+}
+
+// repeats reports whether a value is known to be that of the row before.
+func (t *texts) repeats(i int) bool {
+	return t.dictionary != nil && i > 0 && t.indexes[i] == t.indexes[i-1]
 }
 
 func (t *texts) len() int {

@@ -73,6 +73,9 @@ func (f *file) readPartition(group int, p *place, first bool) error {
 	err := f.eachPage(group, f.layout.Index(parquetfile.ColumnTopic), func(page parquet.Page, _ int) error {
 		values := textsOf(page)
 		for i := range values.len() {
+			if values.repeats(i) {
+				continue
+			}
 			topic := values.at(i)
 			if first {
 				p.topic, first = string(topic), false
@@ -87,7 +90,11 @@ func (f *file) readPartition(group int, p *place, first bool) error {
 	}
 	first = group == 0
 	return f.eachPage(group, f.layout.Index(parquetfile.ColumnPartition), func(page parquet.Page, _ int) error {
-		for _, v := range integers(page, nil) {
+		partitions := integers(page, f.scratch[:0])
+		if page.Dictionary() != nil {
+			f.scratch = partitions // else it may be the page's own memory
+		}
+		for _, v := range partitions {
 			if first {
 				p.partition, first = int32(v), false
 			} else if int32(v) != p.partition {

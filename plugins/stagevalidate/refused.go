@@ -27,7 +27,7 @@ func newRefusedRows(f *file, p place, at time.Time) (*refusedRows, error) {
 	}
 	return &refusedRows{
 		file: f, place: p, at: at, spool: s,
-		writer: parquet.NewGenericWriter[quarantine.Row](s, parquet.Compression(&parquet.Zstd)),
+		writer: parquet.NewGenericWriter[quarantine.Row](s, parquetfile.Zstd.WriterOption()),
 	}, nil
 }
 
@@ -79,9 +79,11 @@ func (r *refusedRows) write(g *rowGroup, numbers []int, offsets map[int]int64, v
 	return nil
 }
 
+// close leaves only what is on disk.
 func (r *refusedRows) close() error {
 	if err := r.writer.Close(); err != nil {
 		return fmt.Errorf("writing refused rows: %w", err)
 	}
+	r.file, r.writer = nil, nil
 	return nil
 }

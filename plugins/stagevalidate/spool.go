@@ -2,7 +2,10 @@ package stagevalidate
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"os"
 )
@@ -13,7 +16,10 @@ type spool struct {
 	file   *os.File
 	buffer *bufio.Writer
 	size   int64
+	crc    hash.Hash32
 }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func newSpool() (*spool, error) {
 	f, err := os.CreateTemp("", "shop-connect-stage-*.parquet")
@@ -24,12 +30,13 @@ func newSpool() (*spool, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, fmt.Errorf("hiding a temporary file: %w", err)
 	}
-	return &spool{file: f, buffer: bufio.NewWriterSize(f, 1<<20)}, nil
+	return &spool{file: f, buffer: bufio.NewWriterSize(f, 1<<20), crc: crc32.New(castagnoli)}, nil
 }
 
 func (s *spool) Write(p []byte) (int, error) {
 	n, err := s.buffer.Write(p)
 	s.size += int64(n)
+	s.crc.Write(p[:n])
 	if err != nil {
 		return n, fmt.Errorf("writing a temporary file: %w", err)
 	}
@@ -43,6 +50,9 @@ func (s *spool) reader() (*io.SectionReader, error) {
 	}
 	return io.NewSectionReader(s.file, 0, s.size), nil
 }
+
+// checksum is that of all bytes, as S3 writes it.
+func (s *spool) checksum() string { return base64.StdEncoding.EncodeToString(s.crc.Sum(nil)) }
 
 // close frees the disk space. It is safe on nil.
 func (s *spool) close() {

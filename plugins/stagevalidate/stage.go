@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -19,6 +20,10 @@ import (
 
 const (
 	parquetType = "application/vnd.apache.parquet"
+	// singlePutBytes are worth sending again as a whole where a connection breaks.
+	singlePutBytes = 256 << 20
+	// copyBytes is what S3 copies in one request.
+	copyBytes = 5 << 30
 	// changeAttempts bounds how often an object is begun again because it was overwritten meanwhile.
 	changeAttempts = 3
 )
@@ -99,14 +104,11 @@ func (p *processor) stageOnce(ctx context.Context, o object, run string) (report
 
 // stageRows holds the rows of an object against the contract and writes the good and the refused ones.
 func (p *processor) stageRows(ctx context.Context, o object, run string) (report, error) {
-	if o.size > wholeBytes {
-		select {
-		case large <- struct{}{}:
-			defer func() { <-large }()
-		case <-ctx.Done():
-			return report{}, ctx.Err()
-		}
+	leave, err := enter(ctx, o)
+	if err != nil {
+		return report{}, err
 	}
+	defer leave()
 	src, err := newSource(ctx, p.client, o)
 	if err != nil {
 		return report{}, p.cfg.objects.Explain(err, o.bucket)
@@ -150,7 +152,21 @@ func (p *processor) stageRows(ctx context.Context, o object, run string) (report
 	if err != nil {
 		return report{}, err
 	}
+	leave() // what is left takes no memory: the store copies, or a file on disk is put
 	return p.write(ctx, lock, o, run, p.plan(o, place, found, own))
+}
+
+// enter waits until there is memory for an object, and returns what says that it is free again.
+func enter(ctx context.Context, o object) (leave func(), err error) {
+	if o.size <= wholeBytes {
+		return func() {}, nil
+	}
+	select {
+	case large <- struct{}{}:
+		return sync.OnceFunc(func() { <-large }), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // plan is what is to be written for an object.
@@ -279,7 +295,13 @@ func (p *processor) remove(ctx context.Context, targets ...store.Target) error {
 // copy lets the store copy an object, in the state that was read.
 func (p *processor) copy(ctx context.Context, o object, to store.Target, metadata map[string]string) error {
 	destination := minio.CopyDestOptions{Bucket: to.Bucket, Object: to.Key, ReplaceMetadata: metadata != nil, UserMetadata: metadata}
-	_, err := p.client.ComposeObject(ctx, destination, minio.CopySrcOptions{Bucket: o.bucket, Object: o.key, MatchETag: o.etag})
+	source := minio.CopySrcOptions{Bucket: o.bucket, Object: o.key, MatchETag: o.etag}
+	var err error
+	if o.size <= copyBytes {
+		_, err = p.client.CopyObject(ctx, destination, source)
+	} else {
+		_, err = p.client.ComposeObject(ctx, destination, source)
+	}
 	switch minio.ToErrorResponse(err).StatusCode {
 	case http.StatusPreconditionFailed:
 		return errChanged
@@ -299,8 +321,14 @@ func (p *processor) put(ctx context.Context, from *spool, to store.Target) error
 	if err != nil {
 		return err
 	}
-	// every page of a Parquet file has a checksum; another one of the whole costs a tenth of the run
-	options := minio.PutObjectOptions{ContentType: parquetType, DisableContentSha256: true}
+	// a checksum that processors know by themselves, instead of a signature over the bytes. In one request: a
+	// store puts the parts of several together by copying them
+	options := minio.PutObjectOptions{
+		ContentType: parquetType, DisableContentSha256: true, DisableMultipart: from.size <= singlePutBytes,
+	}
+	if options.DisableMultipart {
+		options.UserMetadata = map[string]string{"X-Amz-Checksum-Crc32c": from.checksum()}
+	}
 	if _, err := p.client.PutObject(ctx, to.Bucket, to.Key, reader, from.size, options); err != nil {
 		return fmt.Errorf("writing s3://%s/%s: %w", to.Bucket, to.Key, p.cfg.objects.Explain(err, to.Bucket))
 	}
