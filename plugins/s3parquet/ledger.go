@@ -7,6 +7,7 @@ import (
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
+	"github.com/shop-connect/shop-connect/internal/contract"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -45,6 +46,16 @@ func (l *ledger) connect(ctx context.Context) error {
 	}
 	l.store = opened
 	return nil
+}
+
+// adopt refuses a contract that rows stored so far do not fit.
+func (l *ledger) adopt(ctx context.Context, c *contract.Contract) error {
+	if l.dsn == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	return l.store.AdoptContracts(ctx, c)
 }
 
 // register says which objects are in the bucket that readers of RAW may not know yet.

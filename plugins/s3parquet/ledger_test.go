@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -177,5 +179,34 @@ func (b *books) away(t *testing.T, away bool) {
 		if _, err := conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A contract that other layers refuse, because stored rows do not fit it, must not type rows in RAW either.
+func TestRowsAreNotTypedByAContractThatRowsStoredSoFarDoNotFit(t *testing.T) {
+	s, bucket := newBucket(t)
+	b := openBooks(t)
+	write(t, registered(t, s, bucket, b), sent(0, 1, purchase("a", "2023-11-09")))
+
+	text, err := os.ReadFile(contractPath("purchases"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := strings.Replace(string(text), "version: 1", "version: 2", 1)
+	edited = strings.Replace(edited, "name: quantity", "name: pieces", 1)
+	path := filepath.Join(t.TempDir(), "purchases.yaml")
+	if err := os.WriteFile(path, []byte(edited), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refusing := open(t, "s3_parquet:\n"+s.fields(bucket)+fmt.Sprintf(
+		"  prefix: purchases/\n  day_folder: purchase_date\n  contract: %q\n  postgres_dsn: %q\n  refused: {collect: {name: %q}}\n", path, b.dsn, bucket))
+	for range 2 { // a run tries again
+		err := refusing.WriteBatch(t.Context(), service.MessageBatch{sent(0, 2, purchase("b", "2023-11-09"))})
+		if err == nil || !strings.Contains(err.Error(), `field "quantity": is gone`) {
+			t.Fatalf("writing by an incompatible contract: %v", err)
+		}
+	}
+	if got := names(b.pending(t, bucket)); len(got) != 1 {
+		t.Errorf("RAW has %q", got)
 	}
 }

@@ -58,6 +58,8 @@ The contract's other rules are not asked for here: that is what the next layer d
 Its key is `+"`<prefix><day_folder>=YYYY-MM-DD/<topic>-<partition>-<first offset>.parquet`"+`, with the first offset that the batch has in
 that partition: a batch that is redelivered overwrites itself. A deletion without an event time is in the folder of its Kafka timestamp's day.
 
+With `+"`postgres_dsn`"+`, a contract that rows stored so far do not fit is refused before the first object.
+
 A batch is acknowledged once all its objects are in the store and, with `+"`postgres_dsn`"+`, registered in PostgreSQL. While that is away, batches are held back. Readers rely on the objects of a partition appearing in the order of their
 offsets. So the input must hold a partition's next batch back until the one before is acknowledged, as the inputs `+"`kafka_rows`"+` and, unless
 `+"`unordered_processing`"+` is enabled, `+"`redpanda`"+` do; then `+"`max_in_flight`"+` is over different partitions only. Behind `+"`kafka_rows`"+` leave `+"`batching`"+` out: the input makes the batches. One batch of `+"`redpanda`"+` is at most
@@ -88,6 +90,9 @@ type output struct {
 	compression parquetfile.Compression
 	refused     *quarantine.Refused
 	ledger      ledger
+
+	adopting sync.Mutex
+	adopted  bool
 
 	decoders sync.Pool
 	// writers are as many as there are processors: encoding is bound by them, and each writer holds
@@ -187,9 +192,25 @@ func (o *output) Connect(ctx context.Context) error {
 	return nil
 }
 
+// adopt asks when the first rows come, so that a run fails with the reason: an output that does not connect is
+// only tried again.
+func (o *output) adopt(ctx context.Context) error {
+	o.adopting.Lock()
+	defer o.adopting.Unlock()
+	if o.adopted {
+		return nil
+	}
+	err := o.ledger.adopt(ctx, o.contract)
+	o.adopted = err == nil
+	return err
+}
+
 // WriteBatch returns once every row is in the store, every refused one is set aside and every object is
 // registered (I2, I4).
 func (o *output) WriteBatch(ctx context.Context, messages service.MessageBatch) error {
+	if err := o.adopt(ctx); err != nil {
+		return err
+	}
 	d := o.decoders.Get().(*decoding)
 	defer func() {
 		clear(d.values)
