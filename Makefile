@@ -69,6 +69,14 @@ lint: ## Check Go and YAML style
 bench: build install ## Measure each flow on this machine, against the bare libraries
 	go run ./internal/bench -binary $(BIN) -rows $(ROWS)
 
+.PHONY: chaos
+chaos: build install ## Break everything under load, compare every layer; SEED=… replays, CHAOS=… adds flags
+	$(BIN) chaos --seed $(or $(SEED),0) $(CHAOS)
+
+.PHONY: chaos/long
+chaos/long: build install ## The same until 500 processes were killed
+	$(BIN) chaos --seed $(or $(SEED),0) --kills 500 $(CHAOS)
+
 .PHONY: build
 build: ## Build bin/shop-connect
 	@mkdir -p bin
@@ -80,4 +88,4 @@ install: build ## Fetch what the embedded servers need and this machine lacks, i
 
 .PHONY: clean
 clean: ## Remove the program and the data of `make up` and `make demo`; .cache stays
-	rm -rf bin .shop .demo
+	rm -rf bin .shop .demo .chaos

@@ -97,6 +97,22 @@ func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 	}
 }
 
+func TestAPathThatAStreamMayYetServeAsksClientsToComeAgain(t *testing.T) {
+	s := newServer(t, nil)
+	s.AwaitStreams(time.Minute)
+	w := do(s, "POST", "/api/v1/purchases/bulk", "", nil)
+	wantProblem(t, w, http.StatusServiceUnavailable)
+	if w.Header().Get("Retry-After") == "" {
+		t.Error("503 without Retry-After")
+	}
+	wantProblem(t, do(s, "DELETE", "/health", "", nil), http.StatusMethodNotAllowed)
+	if _, err := s.Mount(api.Route{Method: "POST", Path: "/rows", Handler: ok("rows")}); err != nil {
+		t.Fatal(err)
+	}
+	s.AwaitStreams(0)
+	wantProblem(t, do(s, "POST", "/nowhere", "", nil), http.StatusNotFound)
+}
+
 func TestTrailingSlashIsAlike(t *testing.T) {
 	s := newServer(t, nil)
 	if _, err := s.Mount(api.Route{Method: "POST", Path: "/rows/{id}", Handler: ok("rows")}); err != nil {

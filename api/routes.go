@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -29,7 +30,20 @@ func (r Route) pattern() string { return r.Method + " " + r.Path }
 type routes struct {
 	mu        sync.Mutex
 	byPattern map[string]*route
+	// awaited is until when, in Unix nanoseconds, a path that nobody has mounted may still be a stream's.
+	awaited atomic.Int64
 }
+
+// mountTime is within which streams that start together mount their endpoints, from the first one on.
+const mountTime = 500 * time.Millisecond
+
+// AwaitStreams says that streams are about to start. A client that comes before the endpoint which it wants is
+// told to come again, where 404 or 405 would make it give up. It ends with the first endpoints, or the limit.
+func (s *Server) AwaitStreams(limit time.Duration) {
+	s.routes.awaited.Store(time.Now().Add(limit).UnixNano())
+}
+
+func (r *routes) awaiting() bool { return time.Now().UnixNano() < r.awaited.Load() }
 
 type route struct {
 	handler atomic.Pointer[http.Handler]
@@ -54,6 +68,9 @@ func (s *Server) Mount(r Route) (unmount func(), err error) {
 			return nil, fmt.Errorf("mounting %s: %w", r.pattern(), err)
 		}
 		s.routes.byPattern[r.pattern()] = mounted
+		if len(s.routes.byPattern) == 1 && s.routes.awaiting() {
+			s.AwaitStreams(mountTime)
+		}
 		s.literals.add(r.Method, r.Path)
 	}
 	handler := &r.Handler
@@ -91,6 +108,10 @@ var methods = []string{
 
 // noRoute answers what no pattern matches: 405 where another method would do, else 404.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
+	if s.literals.methods(r.URL.Path) == nil && s.routes.awaiting() {
+		WriteProblem(w, Unavailable("the streams are starting, and none serves this endpoint yet; send the request again"))
+		return
+	}
 	allowed := s.allowed(r)
 	if len(allowed) == 0 || slices.Contains(allowed, r.Method) {
 		WriteProblem(w, NewProblem(http.StatusNotFound, "there is nothing at this path; GET /openapi.json lists what there is"))

@@ -11,11 +11,13 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redpanda-data/benthos/v4/public/service"
 
 	"github.com/shop-connect/shop-connect/api"
 	"github.com/shop-connect/shop-connect/internal/auth"
+	"github.com/shop-connect/shop-connect/internal/chaos"
 	"github.com/shop-connect/shop-connect/internal/demo"
 	"github.com/shop-connect/shop-connect/internal/env"
 	"github.com/shop-connect/shop-connect/internal/load"
@@ -24,6 +26,9 @@ import (
 )
 
 const name = "shop-connect"
+
+// streamsStart is how long the API waits for streams to mount their endpoints.
+const streamsStart = 10 * time.Second
 
 // Run runs the command line and returns the exit code of the process.
 func Run(ctx context.Context, args []string) int {
@@ -81,6 +86,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(contractCommand()),
 		service.CLIOptAddCommand(load.Command()),
 		service.CLIOptAddCommand(demo.Command(withStack)),
+		service.CLIOptAddCommand(chaos.Command()),
 		service.CLIOptAddCommand(runs.Command()),
 		service.CLIOptAddCommand(runs.ShowCommand()),
 		service.CLIOptAddCommand(quarantine.Command()),
@@ -138,6 +144,7 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 		return err
 	}
 	conf.Resources().SetGeneric(api.Key, server)
+	server.AwaitStreams(streamsStart)
 	// the listener outlives the streams, which answer the requests that they have taken
 	ctx, cancel := context.WithCancel(context.Background())
 	followAccess(ctx, config.Verifier, backends.store)

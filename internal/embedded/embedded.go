@@ -157,7 +157,7 @@ func (s *Servers) watch(srv *server) {
 	<-srv.process.exited
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.err != nil {
+	if s.closing || s.err != nil || srv.killed {
 		return
 	}
 	s.err = srv.exitError()

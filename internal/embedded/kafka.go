@@ -59,7 +59,9 @@ func serveKafka(ctx context.Context, cfg childConfig) error {
 	if err != nil {
 		return fmt.Errorf("parsing port: %w", err)
 	}
+	clients := &connections{open: map[string]struct{}{}}
 	cluster, err := kfake.NewCluster(
+		kfake.ListenFn(clients.listen),
 		kfake.NumBrokers(1),
 		kfake.Ports(portNumber), // on 127.0.0.1
 		kfake.DataDir(cfg.DataDir),
@@ -78,6 +80,7 @@ func serveKafka(ctx context.Context, cfg childConfig) error {
 	defer cluster.Close()
 	debug.FreeOSMemory() // what reading the log took
 	createTopicsOnDemand(cluster)
+	go expireMembers(ctx, cfg.Address, clients)
 
 	retention := time.NewTicker(retentionInterval)
 	defer retention.Stop()

@@ -36,6 +36,8 @@ type server struct {
 	probe func(context.Context) error
 
 	process *process
+	// killed is set while the server is away on purpose; Servers.mu guards it.
+	killed bool
 }
 
 // start returns once the server answers. The child inherits the lock of the data directory.

@@ -53,25 +53,30 @@ func icebergProperties(vars map[string]string) iceberg.Properties {
 	}
 }
 
-// sales counts the newest snapshot, with deletes applied. A table that no sink has created yet is empty.
-func (c *icebergCounter) sales(ctx context.Context) (Sales, error) {
+// newest is the table and its current snapshot; both are nil where nothing was ever committed.
+func (c *icebergCounter) newest(ctx context.Context) (*table.Table, *table.Snapshot, error) {
 	if c.catalog == nil {
 		cat, err := catalogsql.NewCatalog(catalogName, c.db, catalogsql.Postgres, c.properties)
 		if err != nil {
-			return Sales{}, fmt.Errorf("opening catalog %q: %w", catalogName, err)
+			return nil, nil, fmt.Errorf("opening catalog %q: %w", catalogName, err)
 		}
 		c.catalog = cat
 	}
 	t, err := c.catalog.LoadTable(ctx, factsTable)
 	if notThereYet(err) {
-		return Sales{}, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return Sales{}, fmt.Errorf("loading table %v: %w", factsTable, err)
+		return nil, nil, fmt.Errorf("loading table %v: %w", factsTable, err)
 	}
-	current := t.CurrentSnapshot()
-	if current == nil {
-		return Sales{}, nil
+	return t, t.CurrentSnapshot(), nil
+}
+
+// sales counts the newest snapshot, with deletes applied. A table that no sink has created yet is empty.
+func (c *icebergCounter) sales(ctx context.Context) (Sales, error) {
+	t, current, err := c.newest(ctx)
+	if err != nil || current == nil {
+		return Sales{}, err
 	}
 	if current.SnapshotID == c.snapshot {
 		return c.counted, nil
@@ -90,25 +95,33 @@ func notThereYet(err error) bool {
 }
 
 func scanSales(ctx context.Context, t *table.Table, snapshot int64) (Sales, error) {
-	scan := t.Scan(table.WithSelectedFields(salesColumns...), table.WithSnapshotID(snapshot))
-	_, batches, err := scan.ToArrowRecords(ctx)
-	if err != nil {
-		return Sales{}, err
-	}
 	var s Sales
 	ids := map[string]struct{}{}
+	err := scanBatches(ctx, t, snapshot, salesColumns, func(batch arrow.RecordBatch) error {
+		return s.addBatch(batch, ids)
+	})
+	s.IDs = int64(len(ids))
+	return s, err
+}
+
+// scanBatches reads columns of a snapshot, with deletes applied.
+func scanBatches(ctx context.Context, t *table.Table, snapshot int64, columns []string, visit func(arrow.RecordBatch) error) error {
+	scan := t.Scan(table.WithSelectedFields(columns...), table.WithSnapshotID(snapshot))
+	_, batches, err := scan.ToArrowRecords(ctx)
+	if err != nil {
+		return err
+	}
 	for batch, err := range batches {
 		if err != nil {
-			return Sales{}, err
+			return err
 		}
-		err = s.addBatch(batch, ids)
+		err = visit(batch)
 		batch.Release()
 		if err != nil {
-			return Sales{}, err
+			return err
 		}
 	}
-	s.IDs = int64(len(ids))
-	return s, scan.Close()
+	return scan.Close()
 }
 
 func (s *Sales) addBatch(batch arrow.RecordBatch, ids map[string]struct{}) error {

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package chaos
+
+import "syscall"
+
+func childAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func onSpawner(start func() error) error { return start() }
