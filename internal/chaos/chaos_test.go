@@ -15,7 +15,8 @@ import (
 	"github.com/shop-connect/shop-connect/internal/embedded"
 )
 
-var binary string
+// program is shop-connect, built once.
+var program string
 
 // TestMain makes the test binary the servers' too, and builds the program under test.
 func TestMain(m *testing.M) {
@@ -36,8 +37,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "shop-connect")
-	build := exec.Command("go", "build", "-o", binary, "../../cmd/shop-connect")
+	program = filepath.Join(dir, "shop-connect")
+	build := exec.Command("go", "build", "-o", program, "../../cmd/shop-connect")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "building shop-connect:", err)
@@ -81,7 +82,7 @@ func TestNothingIsLostAndNothingCountsTwiceWhateverIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = Run(t.Context(), Config{
-		Binary: binary, Pipelines: filepath.Join(root, "pipelines"), Streams: filepath.Join(root, "streams"), Dir: t.TempDir(),
+		Binary: program, Pipelines: filepath.Join(root, "pipelines"), Streams: filepath.Join(root, "streams"), Dir: t.TempDir(),
 		Seed: 20_260, Rate: 150, Scenarios: []string{"kill-replicas", "kill-everything", "mix"}, KillsPerRound: 12,
 		Lasts: 2 * time.Second, Bound: 3 * time.Minute, User: "admin", Password: "admin", Out: &testLog{t: t},
 	})
