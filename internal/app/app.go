@@ -148,6 +148,7 @@ func (p *program) startAPI(conf *service.ParsedConfig) error {
 	// the listener outlives the streams, which answer the requests that they have taken
 	ctx, cancel := context.WithCancel(context.Background())
 	followAccess(ctx, config.Verifier, backends.store)
+	backends.followVitals(ctx, &config, conf.Resources().Metrics())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx) }()
 	p.stopAPI = func() error {

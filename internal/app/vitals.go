@@ -1,0 +1,34 @@
+package app
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/redpanda-data/benthos/v4/public/service"
+
+	"github.com/shop-connect/shop-connect/api"
+	"github.com/shop-connect/shop-connect/internal/vitals"
+)
+
+// followVitals keeps the vital signs of the shop among the metrics until the context ends.
+func (b *backends) followVitals(ctx context.Context, config *api.Config, metrics *service.Metrics) {
+	checks := map[string]func(context.Context) error{}
+	for _, some := range []map[string]api.Check{config.Checks, config.StreamChecks} {
+		for name, check := range some {
+			checks[name] = check
+		}
+	}
+	lag := lagOf(b.kafka, slices.Collect(maps.Keys(b.shop.Contracts)))
+	sources := append(vitals.FromLedger(b.store),
+		vitals.FromChecks(checks),
+		vitals.FromLag(func(ctx context.Context) (lags []vitals.Lag, err error) {
+			found, err := lag(ctx)
+			for _, l := range found {
+				lags = append(lags, vitals.Lag{Group: l.Group, Topic: l.Topic, Records: l.Lag})
+			}
+			return lags, err
+		}),
+		vitals.FromStatistics(b.shop.Analytics.StatisticsDue))
+	go vitals.New(metrics, sources...).Run(ctx)
+}
