@@ -57,6 +57,7 @@ test/licences:
 generate: build ## Write the texts that come from contracts: their JSON Schema and reference
 	$(BIN) contract schema > pipelines/contracts/contract.schema.json
 	$(BIN) contract reference pipelines/contracts > docs/contracts.md
+	$(BIN) metrics > docs/metrics.md
 
 .PHONY: lint
 lint: ## Check Go and YAML style

@@ -81,6 +81,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(upCommand(p)),
 		service.CLIOptAddCommand(provisionCommand()),
 		service.CLIOptAddCommand(healthCommand()),
+		service.CLIOptAddCommand(metricsCommand()),
 		service.CLIOptAddCommand(installCommand()),
 		service.CLIOptAddCommand(versionCommand()),
 		service.CLIOptAddCommand(contractCommand()),
