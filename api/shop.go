@@ -45,5 +45,6 @@ func (s *Server) registerShop() {
 	s.registerSellers()
 	if s.config.Shop.Analytics != nil {
 		s.registerPurchases()
+		s.registerStats()
 	}
 }
