@@ -26,11 +26,15 @@ const (
 	StreamsPassword = "STREAMS_PASSWORD" // of the streams REST API
 	ContractsDir    = "CONTRACTS_DIR"    // folder of the contracts; pipelines/contracts where it is not set
 	ShopTimezone    = "SHOP_TIMEZONE"    // zone of times that name none, and of business days; UTC where it is not set
+
+	// ClickHouseCluster names the servers that replicate each other; there is one server where it is not set.
+	ClickHouseCluster = "CLICKHOUSE_CLUSTER"
 )
 
 var names = []string{
 	KafkaBrokers, S3Endpoint, S3Region, S3AccessKey, S3SecretKey, PostgresDSN, ClickHouseDSN, JWTSecret,
 	APIAddress, StreamsAddress, StreamsURL, StreamsDir, StreamsUser, StreamsPassword, ContractsDir, ShopTimezone,
+	ClickHouseCluster,
 }
 
 // FromProcess returns the variables that this process was started with.

@@ -22,7 +22,10 @@ const (
     name       String,
     applied_at DateTime64(6, 'UTC') DEFAULT now64(6)
 )
-ENGINE = MergeTree ORDER BY name`
+ENGINE = MergeTree
+ORDER BY name`
+	// what another replica has recorded is known here before it is read
+	syncLedger  = `SYSTEM SYNC REPLICA schema_migrations`
 	readLedger  = `SELECT name FROM schema_migrations`
 	writeLedger = `INSERT INTO schema_migrations (name) VALUES (?)`
 )
@@ -35,7 +38,11 @@ func migrateClickHouse(ctx context.Context, vars map[string]string) error {
 	if options.Auth.Database == "" {
 		return fmt.Errorf("%s names no database: end it with /analytics", env.ClickHouseDSN)
 	}
-	if err := createDatabase(ctx, *options); err != nil {
+	on, err := parseCluster(vars[env.ClickHouseCluster])
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", env.ClickHouseCluster, err)
+	}
+	if err := createDatabase(ctx, *options, on); err != nil {
 		return err
 	}
 	conn, err := clickhouse.Open(options)
@@ -43,11 +50,11 @@ func migrateClickHouse(ctx context.Context, vars map[string]string) error {
 		return fmt.Errorf("reading %s: %w", env.ClickHouseDSN, err)
 	}
 	defer conn.Close()
-	return runMigrations(ctx, conn, clickhouseFiles)
+	return runMigrations(ctx, conn, on, clickhouseFiles)
 }
 
 // createDatabase connects to the database that every server has, to create the one of the DSN.
-func createDatabase(ctx context.Context, options clickhouse.Options) error {
+func createDatabase(ctx context.Context, options clickhouse.Options, on cluster) error {
 	database := options.Auth.Database
 	options.Auth.Database = "default"
 	conn, err := clickhouse.Open(&options)
@@ -55,17 +62,24 @@ func createDatabase(ctx context.Context, options clickhouse.Options) error {
 		return fmt.Errorf("reading %s: %w", env.ClickHouseDSN, err)
 	}
 	defer conn.Close()
-	if err := conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS `"+database+"`"); err != nil {
+	if err := conn.Exec(ctx, on.render(createDatabaseOf(database))); err != nil {
 		return fmt.Errorf("database %s: %w", database, err)
 	}
 	return nil
 }
 
+func createDatabaseOf(name string) string { return "CREATE DATABASE IF NOT EXISTS `" + name + "`" }
+
 // runMigrations runs each file once, in the order of names. A file is one statement; ClickHouse has no
 // transactions for them, so one that is interrupted before it is recorded runs again: IF NOT EXISTS.
-func runMigrations(ctx context.Context, conn driver.Conn, files fs.FS) error {
-	if err := conn.Exec(ctx, createLedger); err != nil {
+func runMigrations(ctx context.Context, conn driver.Conn, on cluster, files fs.FS) error {
+	if err := conn.Exec(ctx, on.render(createLedger)); err != nil {
 		return fmt.Errorf("table schema_migrations: %w", err)
+	}
+	if on != "" {
+		if err := conn.Exec(ctx, syncLedger); err != nil {
+			return fmt.Errorf("waiting for schema_migrations of other replicas: %w", err)
+		}
 	}
 	var rows []struct {
 		Name string `ch:"name"`
@@ -91,7 +105,7 @@ func runMigrations(ctx context.Context, conn driver.Conn, files fs.FS) error {
 		if err != nil {
 			return err
 		}
-		if err := conn.Exec(ctx, string(statement)); err != nil {
+		if err := conn.Exec(ctx, on.render(string(statement))); err != nil {
 			return fmt.Errorf("running %s: %w", name, err)
 		}
 		if err := conn.Exec(ctx, writeLedger, name); err != nil {

@@ -172,7 +172,7 @@ func TestEachClickHouseFileRunsOnceAndInOrder(t *testing.T) {
 	}
 	conn := clickhouseConn(t)
 	for range 2 {
-		if err := runMigrations(t.Context(), conn, files); err != nil {
+		if err := runMigrations(t.Context(), conn, "", files); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -193,7 +193,7 @@ func TestAFaultyClickHouseFileIsNamedAndNotRecorded(t *testing.T) {
 	conn := clickhouseConn(t)
 	files := fstest.MapFS{"clickhouse/t0003_fault.sql": {Data: []byte("CREATE NONSENSE")}}
 	for range 2 {
-		err := runMigrations(t.Context(), conn, files)
+		err := runMigrations(t.Context(), conn, "", files)
 		if err == nil || !strings.Contains(err.Error(), "running t0003_fault.sql") {
 			t.Errorf("error is %v, want one that names the file", err)
 		}
