@@ -159,9 +159,6 @@ func (q DaysQuery) parse() (from, to time.Time, err error) {
 	if len(faults) > 0 {
 		return from, to, NewProblem(http.StatusUnprocessableEntity, "a day is not valid", faults...)
 	}
-	if !to.IsZero() && to.Before(from) {
-		return from, to, NewProblem(http.StatusUnprocessableEntity, "there are no days to add up", Fault{"query.to", "must not be before from"})
-	}
 	return from, to, nil
 }
 

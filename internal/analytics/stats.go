@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/shop-connect/shop-connect/internal/clock"
 )
 
 // By says what sales are added up by. Its value indexes groupings.
@@ -146,17 +148,23 @@ func (w SalesWanted) sums(g grouping) (sums, where string, arguments []any) {
 	}
 	if !w.From.IsZero() {
 		where += " AND purchase_date >= toDate32(?)"
-		arguments = append(arguments, w.From.Format(time.DateOnly))
+		arguments = append(arguments, held(w.From))
 	}
 	if !w.To.IsZero() {
 		where += " AND purchase_date <= toDate32(?)"
-		arguments = append(arguments, w.To.Format(time.DateOnly))
+		arguments = append(arguments, held(w.To))
 	}
 	if w.ProductID != "" {
 		where += " AND s.product_id = ?"
 		arguments = append(arguments, w.ProductID)
 	}
 	return sums, where, arguments
+}
+
+// held is a day that ClickHouse can hold, the nearest one.
+func held(day time.Time) string {
+	days := min(max(day.Unix()/86_400, int64(firstDay)), int64(lastDay))
+	return clock.DateString(days)
 }
 
 // collect reads all rows into the places of each, with amounts as clients see them.

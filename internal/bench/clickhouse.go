@@ -1,31 +1,101 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/shopspring/decimal"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shop-connect/shop-connect/internal/env"
 )
 
 var epoch = time.Unix(0, 0).UTC()
 
-const bareTable = "analytics.bench_purchases"
+const (
+	bareTable   = "analytics.bench_purchases"
+	nativeTable = "analytics.bench_native"
+)
 
 // clickhouseStep moves the topic into analytics.purchases.
 func clickhouseStep() step {
+	var flow measurement
 	return step{
 		name: "clickhouse", bareName: "clickhouse-go columnar insert", pipelines: []string{"purchases_clickhouse", "clickhouse_stats"},
 		run: func(ctx context.Context, b *bench) (measurement, error) {
-			return b.consume(ctx, "purchases_clickhouse", "clickhouse_stats")
+			var err error
+			flow, err = b.consume(ctx, "purchases_clickhouse", "clickhouse_stats")
+			return flow, err
 		},
-		bare: bareClickHouse, check: checkClickHouse,
+		bare: bareClickHouse,
+		check: func(ctx context.Context, b *bench) error {
+			if err := checkClickHouse(ctx, b); err != nil {
+				return err
+			}
+			native, err := nativeInsert(ctx, b)
+			b.notef("clickhouse: the engine takes the same rows as finished Native blocks at %.0f/s: the flow, with all statistics, has %.2f of that.",
+				native.rate(), flow.rate()/native.rate())
+			return err
+		},
 	}
 }
+
+const (
+	// nativeOffsets of each partition make a block about as large as those that the sink inserts.
+	nativeOffsets = 100_000 / partitions
+	// nativeAtOnce is as many as the sink has in flight.
+	nativeAtOnce = 4
+)
+
+// nativeInsert has the engine write what it has just been sent once more, in the order that it came in, from blocks that
+// need nothing but to be stored.
+func nativeInsert(ctx context.Context, b *bench) (measurement, error) {
+	conn, err := openClickHouse(b)
+	if err != nil {
+		return measurement{}, err
+	}
+	defer conn.Close()
+	if err := conn.Exec(ctx, "CREATE TABLE "+nativeTable+" AS analytics.purchases"); err != nil {
+		return measurement{}, fmt.Errorf("creating table: %w", err)
+	}
+	var blocks [][]byte
+	for first := int64(0); ; first += nativeOffsets {
+		rows, err := conn.QueryFormat(ctx, "Native", fmt.Sprintf("SELECT * FROM analytics.purchases WHERE version BETWEEN %d AND %d ORDER BY version SETTINGS max_block_size = 1000000",
+			2*first, 2*(first+nativeOffsets)-1))
+		if err != nil {
+			return measurement{}, fmt.Errorf("reading blocks: %w", err)
+		}
+		block, err := io.ReadAll(rows)
+		rows.Close()
+		if err != nil {
+			return measurement{}, fmt.Errorf("reading blocks: %w", err)
+		}
+		if len(block) < minBlock {
+			break
+		}
+		blocks = append(blocks, block)
+	}
+	return bare(b.truth.Accepted, func() error {
+		inserts, inserting := errgroup.WithContext(ctx)
+		inserts.SetLimit(nativeAtOnce)
+		for _, block := range blocks {
+			inserts.Go(func() error {
+				return conn.InsertFormat(clickhouse.Context(inserting, clickhouse.WithSettings(clickhouse.Settings{
+					"async_insert": 0, "optimize_on_insert": 0, "max_partitions_per_insert_block": 0,
+				})), "Native", "INSERT INTO "+nativeTable, bytes.NewReader(block))
+			})
+		}
+		return inserts.Wait()
+	})
+}
+
+// minBlock bytes are more than a block without rows has.
+const minBlock = 1024
 
 func openClickHouse(b *bench) (clickhouse.Conn, error) {
 	options, err := clickhouse.ParseDSN(b.up.Env[env.ClickHouseDSN])

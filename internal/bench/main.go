@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -33,7 +34,7 @@ type step struct {
 	prepare func(ctx context.Context, b *bench) error
 	// run moves all rows through the flow and returns how long that took and how many rows it moved.
 	run func(ctx context.Context, b *bench) (measurement, error)
-	// bare has the underlying library do the same work.
+	// bare has the underlying library do the same work; nil where it is no rate that is measured.
 	bare func(ctx context.Context, b *bench) (measurement, error)
 	// check compares the end state with the truth.
 	check func(ctx context.Context, b *bench) error
@@ -50,13 +51,13 @@ func main() {
 }
 
 func run() error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	binary := flag.String("binary", "bin/shop-connect", "shop-connect to measure")
 	source := flag.String("pipelines", "pipelines", "folder of the pipelines to measure")
 	rows := flag.Int64("rows", 3_000_000, "purchases to move through each flow")
 	days := flag.Int("days", 7, "business days that the purchases spread over")
-	only := flag.String("only", "", "measure this flow alone, after what it needs: ingest, raw, clickhouse, iceberg, iceberg_commits, stage or api")
+	only := flag.String("only", "", "measure this flow alone, after what it needs: ingest, raw, clickhouse, iceberg, iceberg_commits, stage, api or freshness")
 	verbose := flag.Bool("v", false, "show what shop-connect prints")
 	flag.Parse()
 
@@ -97,7 +98,7 @@ func (b *bench) measure(ctx context.Context, only string) error {
 	var faults []error
 	steps := []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep(), icebergCommitsStep(), ingestSingleStep()}
 	steps = append(steps, stageSteps()...)
-	steps = append(steps, stageIdleStep(), apiStep())
+	steps = append(steps, stageIdleStep(), apiStep(), freshnessStep())
 	wanted := func(s step) bool { return only == "" || s.name == only || strings.HasPrefix(s.name, only+"_") }
 	onlyAlone := !slices.ContainsFunc(steps, func(s step) bool { return wanted(s) && !s.alone })
 	for _, step := range steps {
@@ -117,12 +118,16 @@ func (b *bench) measure(ctx context.Context, only string) error {
 		if err := step.check(ctx, b); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", step.name, err))
 		}
-		bare, err := step.bare(ctx, b)
-		if err != nil {
-			return fmt.Errorf("measuring %s: %w", step.bareName, err)
+		fmt.Fprintf(table, "%s\t%d\t%.0f\t%.1f\t%d", step.name, flow.rows, flow.rate(), flow.cpu.Seconds(), flow.peak>>20)
+		if step.bare == nil {
+			fmt.Fprint(table, "\t\t\t\t\t\n")
+		} else {
+			bare, err := step.bare(ctx, b)
+			if err != nil {
+				return fmt.Errorf("measuring %s: %w", step.bareName, err)
+			}
+			fmt.Fprintf(table, "\t%s\t%.0f\t%.1f\t%.2f\t\n", step.bareName, bare.rate(), bare.cpu.Seconds(), flow.rate()/bare.rate())
 		}
-		fmt.Fprintf(table, "%s\t%d\t%.0f\t%.1f\t%d\t%s\t%.0f\t%.1f\t%.2f\t\n", step.name,
-			flow.rows, flow.rate(), flow.cpu.Seconds(), flow.peak>>20, step.bareName, bare.rate(), bare.cpu.Seconds(), flow.rate()/bare.rate())
 		if err := b.removePipelines(step.pipelines...); err != nil {
 			return err
 		}
