@@ -85,6 +85,14 @@ func TestConnectNamesEveryDifferenceBetweenTableAndContract(t *testing.T) {
 		"price_at_time of table analytics.purchases is Float64", "table analytics.purchase_day_index does not exist: run `shop-connect provision`")
 }
 
+func TestSlicesThatDoNotSetRowsApartAreRefused(t *testing.T) {
+	conn, dsn := shop(t)
+	out := sink(t, dsn, nil)
+	execute(t, conn, "CREATE TABLE analytics.unsliced AS analytics.purchases ENGINE = ReplacingMergeTree(version, is_deleted) ORDER BY (purchase_date, id)",
+		"EXCHANGE TABLES analytics.purchases AND analytics.unsliced")
+	wantWords(t, out.Connect(t.Context()), "column slice", "sorting key of table analytics.purchases", "(purchase_date, id)")
+}
+
 func TestAFailedWriteIsReportedOnceAndThenConnectsAgain(t *testing.T) {
 	conn, dsn := shop(t)
 	out := sink(t, dsn, nil)

@@ -91,6 +91,9 @@ func loadTables(ctx context.Context, conn driver.Conn, cfg config) (*tables, err
 	for _, field := range cfg.contract.Fields {
 		t.nullable = append(t.nullable, strings.HasPrefix(strings.TrimPrefix(present[field.Name], "LowCardinality("), "Nullable("))
 	}
+	if cfg.sliceColumn != "" && err == nil {
+		faults = append(faults, checkSorted(ctx, conn, cfg.table, cfg.sliceColumn))
+	}
 	if cfg.dayIndex != "" {
 		columns := []wanted{{key, typeString}, {columnIndexDay, typeDate}, {columnVersion, typeUInt64}, {columnIndexSeen, typeNanos}}
 		_, err := check(ctx, conn, cfg.dayIndex, columns)
@@ -152,6 +155,24 @@ WHERE database = if(? = '', currentDatabase(), ?) AND table = ?`, database, data
 		return nil, fmt.Errorf("table %s does not exist: run `shop-connect provision`, or create it", table)
 	}
 	return present, nil
+}
+
+// checkSorted says whether rows of a key in different slices are rows of their own. If they were not, what cancels
+// the old one would cancel the new one too.
+func checkSorted(ctx context.Context, conn driver.Conn, table, column string) error {
+	database, name, found := strings.Cut(table, ".")
+	if !found {
+		database, name = "", table
+	}
+	var key string
+	err := conn.QueryRow(ctx, `SELECT sorting_key FROM system.tables WHERE database = if(? = '', currentDatabase(), ?) AND name = ?`, database, database, name).Scan(&key)
+	if err != nil {
+		return fmt.Errorf("reading the sorting key of table %s: %w", table, err)
+	}
+	if !slices.Contains(strings.Split(key, ", "), column) {
+		return fmt.Errorf("column %s is not in the sorting key of table %s, which is (%s): create the table with it", column, table, key)
+	}
+	return nil
 }
 
 // check compares a table with the columns wanted of it, and returns the types it has.
