@@ -17,12 +17,14 @@ import (
 )
 
 const (
-	freshRate    = 20_000 // purchases a second
-	freshBody    = 200    // purchases a request
-	freshFor     = 30 * time.Second
-	freshWarmUp  = 5 * time.Second
-	freshMarks   = 4 // a second
-	freshLooks   = 25 * time.Millisecond
+	freshRate   = 20_000 // purchases a second
+	freshBody   = 200    // purchases a request
+	freshFor    = 30 * time.Second
+	freshWarmUp = 5 * time.Second
+	freshMarks  = 4 // a second
+	freshLooks  = 25 * time.Millisecond
+	// freshAtOnce is how many requests are on their way; the API refuses a client more than some.
+	freshAtOnce  = 8
 	freshTimeout = time.Minute
 )
 
@@ -112,15 +114,19 @@ func (s *freshness) run(ctx context.Context, b *bench) (measurement, error) {
 	times := int((freshWarmUp + freshFor).Seconds() * requests)
 	marks := int(freshFor.Seconds() * freshMarks)
 
-	var looking, selling error
+	var looking, marking error
 	var work sync.WaitGroup
 	work.Go(func() { looking = s.look(ctx, conn, marks) })
-	var marking error
 	work.Go(func() {
 		time.Sleep(freshWarmUp)
 		_, _, marking = openLoop(freshMarks, marks, func(n int) error { return s.mark(ctx, b, n) })
 	})
-	answers, took, selling := openLoop(requests, times, func(n int) error { return s.post(ctx, b, s.bodies[n%len(s.bodies)]) })
+	turns := make(chan struct{}, freshAtOnce)
+	answers, took, selling := openLoop(requests, times, func(n int) error {
+		turns <- struct{}{}
+		defer func() { <-turns }()
+		return s.post(ctx, b, s.bodies[n%len(s.bodies)])
+	})
 	work.Wait()
 	if err := errors.Join(selling, marking, looking); err != nil {
 		return measurement{}, err
