@@ -66,6 +66,8 @@ type Config struct {
 	StreamChecks map[string]Check
 	// Lag says how far each stream is behind.
 	Lag func(ctx context.Context) ([]StreamLag, error)
+	// Pending says what waits for batch runs. Without it there is no /api/v1/pending.
+	Pending func(ctx context.Context) (Pending, error)
 	// Runs starts and shows batch runs. Without it there is no /api/v1/runs.
 	Runs Batches
 	// Quarantine shows and replays refused rows. Without it there are no endpoints for them.
@@ -180,6 +182,9 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Runs != nil {
 		s.registerRuns()
+	}
+	if c.Pending != nil {
+		s.registerPending()
 	}
 	if c.Quarantine != nil {
 		s.registerQuarantine()

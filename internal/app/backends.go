@@ -102,6 +102,7 @@ func (b *backends) serve(config *api.Config, vars map[string]string) {
 	config.Checks = map[string]api.Check{"database": b.store.Ping, "kafka": b.kafka.Ping}
 	config.StreamChecks = map[string]api.Check{"clickhouse": b.shop.Analytics.Ping, "s3": pingObjects(b.lake)}
 	config.Lag = lagOf(b.kafka, slices.Collect(maps.Keys(b.shop.Contracts)))
+	config.Pending = pendingOf(b.store, b.kafka, slices.Collect(maps.Keys(b.shop.Contracts)))
 }
 
 func (b *backends) close() {

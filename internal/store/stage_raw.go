@@ -110,6 +110,15 @@ func (s *Store) PendingRaw(ctx context.Context, scope RawScope, behind RawObject
 	return pending, nil
 }
 
+// CountPendingRaw returns how many objects of a bucket are not in STAGE as they are now.
+func (s *Store) CountPendingRaw(ctx context.Context, bucket string) (n int64, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT count(*) FROM raw_objects WHERE pending AND bucket = $1`, bucket).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting what waits for STAGE: %w", err)
+	}
+	return n, nil
+}
+
 // AnyRaw reports whether the ledger has an object in a part of RAW, be it in STAGE or not.
 func (s *Store) AnyRaw(ctx context.Context, scope RawScope) (there bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM raw_objects
