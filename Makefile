@@ -9,6 +9,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 ROWS ?= 3000000
 export SHOP_CONNECT_CACHE ?= $(CURDIR)/.cache
 STREAMS := $(filter-out %_benthos_test.yaml,$(wildcard pipelines/*.yaml streams/*.yaml))
+# no dependencies beyond those listed: Spark is in an environment of its own
+AIRFLOW_ENV := airflow airflow/requirements.txt --no-deps --only-binary=:all:
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .PHONY: help
@@ -29,8 +31,25 @@ DATE ?=
 spark: ## Run the daily Spark job against `make up`: DATE=2026-01-02, or MASTER=spark://…
 	@set -a; . .shop/env; set +a; airflow/jobs/submit $(if $(MASTER),--master $(MASTER)) airflow/jobs/daily_job.py $(if $(DATE),--date $(DATE))
 
+.PHONY: airflow
+airflow: install/airflow ## Run Airflow on port 8090, beside `make up`, until Ctrl-C
+	@$$(airflow/install $(AIRFLOW_ENV))/bin/python airflow/standalone.py
+
+.PHONY: install/airflow
+install/airflow: ## Make the Python environment of Airflow, in .cache
+	@airflow/install $(AIRFLOW_ENV) > /dev/null
+
+.PHONY: generate/airflow
+generate/airflow: ## Pin what Airflow needs, with hashes; needs uv
+	cd airflow && uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
+		--overrides requirements.overrides requirements.in -o requirements.txt
+
+.PHONY: test/airflow
+test/airflow: build install install/airflow ## The DAGs and the operator, on a real Airflow
+	@$$(airflow/install $(AIRFLOW_ENV))/bin/python -m pytest airflow/tests
+
 .PHONY: test
-test: build install test/yaml test/licences test/spark ## Everything that a change must pass: Go, YAML, end to end
+test: build install test/yaml test/licences test/spark test/airflow ## Everything that a change must pass: Go, YAML, end to end
 	@test -d "$${ONLINE_RETAIL_DIR:-../shared/data/online-retail}" || echo "*** The Online Retail days are not here, their end-to-end test is SKIPPED: set ONLINE_RETAIL_DIR. ***"
 	go vet ./...
 	go test -timeout 30m ./...
