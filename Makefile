@@ -33,6 +33,7 @@ spark: ## Run the daily Spark job against `make up`: DATE=2026-01-02, or MASTER=
 
 .PHONY: airflow
 airflow: install/airflow ## Run Airflow on port 8090, beside `make up`, until Ctrl-C
+	@if [ -x airflow/jobs/install ]; then airflow/jobs/install; fi
 	@$$(airflow/install $(AIRFLOW_ENV))/bin/python airflow/standalone.py
 
 .PHONY: install/airflow
@@ -46,6 +47,7 @@ generate/airflow: ## Pin what Airflow needs, with hashes; needs uv
 
 .PHONY: test/airflow
 test/airflow: build install install/airflow ## The DAGs and the operator, on a real Airflow
+	@if [ -x airflow/jobs/install ]; then airflow/jobs/install; fi
 	@$$(airflow/install $(AIRFLOW_ENV))/bin/python -m pytest airflow/tests
 
 .PHONY: test

@@ -47,8 +47,9 @@ def settings(*, shop: Mapping[str, str], home: Path, port: int) -> dict[str, str
     passwords.chmod(0o600)
     database = urlsplit(shop["POSTGRES_DSN"])._replace(scheme="postgresql+psycopg2", path=f"/{DATABASE}", query="")
     host, _, api_port = shop["API_ADDRESS"].rpartition(":")
-    spark = Path(os.environ["SPARK_ENV"]) if os.environ.get("SPARK_ENV") else None
-    path = [str(Path(sys.executable).parent), *([str(spark / "bin")] if spark else []), os.environ.get("PATH", "")]
+    # where airflow/jobs/install puts them
+    spark = Path(os.environ.get("SHOP_CONNECT_CACHE") or HERE.parent / ".cache").resolve() / "spark"
+    path = [str(Path(sys.executable).parent), str(spark / "python" / "bin"), os.environ.get("PATH", "")]
     wanted = {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONN_SHOP_CONNECT_DEFAULT": json.dumps(
@@ -75,9 +76,9 @@ def settings(*, shop: Mapping[str, str], home: Path, port: int) -> dict[str, str
         "PATH": os.pathsep.join(path),
         # Airflow looks for providers before it knows of its plugins
         "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE / "plugins"), os.environ.get("PYTHONPATH")))),
+        "PYSPARK_PYTHON": str(spark / "python" / "bin" / "python"),
+        "SPARK_JARS_DIR": str(spark / "jars"),
     }
-    if spark:
-        wanted["PYSPARK_PYTHON"] = wanted["PYSPARK_DRIVER_PYTHON"] = str(spark / "bin" / "python")
     return {**os.environ, **shop, **wanted}
 
 

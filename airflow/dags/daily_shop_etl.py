@@ -88,6 +88,8 @@ the other. Clearing any task is safe: what is done already is not done twice.
         application=str(JOBS / "daily_job.py"),
         application_args=["--date", "{{ shop_day(dag_run) }}"],
         jars="{{ spark_jars() }}",
+        properties_file=str(JOBS / "spark.properties"),
+        conf={"spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile=file:{JOBS / 'log4j2.properties'}"},
         name="daily_shop_etl {{ shop_day(dag_run) }}",
         retries=1,
         outlets=[ANALYTICS],

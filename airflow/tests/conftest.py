@@ -26,6 +26,8 @@ TESTS = AIRFLOW / "tests"
 BINARY = ROOT / "bin" / "shop-connect"
 READY = "shop-connect is up"
 ROWS = 5000
+JOBS = Path(os.environ.get("SHOP_JOBS_DIR") or AIRFLOW / "jobs")
+needs_spark = pytest.mark.skipif(not (JOBS / "daily_job.py").exists(), reason="the Spark job is not there")
 
 sys.path[:0] = [str(AIRFLOW), str(AIRFLOW / "plugins")]
 
@@ -124,8 +126,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     if not BINARY.exists():
         sys.exit(f"{BINARY} is not there: make build install")
-    work = Path(tempfile.mkdtemp(prefix="shop-connect-airflow-"))
-    config.add_cleanup(lambda: shutil.rmtree(work, ignore_errors=True))
+    if config.option.basetemp:
+        work = Path(config.option.basetemp).resolve()  # to look at afterwards
+        work.mkdir(parents=True)
+    else:
+        work = Path(tempfile.mkdtemp(prefix="shop-connect-airflow-"))
+        config.add_cleanup(lambda: shutil.rmtree(work, ignore_errors=True))
     config.shop = shop = Shop(work)
     config.add_cleanup(shop.stop)
     from standalone import migrate, settings

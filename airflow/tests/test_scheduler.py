@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
-import signal
-import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from conftest import ROWS, Shop, eventually, free_port
+from conftest import ROWS, Shop, eventually, free_port, needs_spark
 from standalone import Airflow
 
 ENDED = ("success", "failed", "skipped", "upstream_failed", "removed")
@@ -32,9 +30,19 @@ class Client:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    def trigger(self, dag_id: str) -> DagRun:
+    def unpause(self, dag_id: str) -> None:
         eventually(f"{dag_id} is known", lambda: self.http.get(f"dags/{dag_id}").is_success)
         self.ask("PATCH", f"dags/{dag_id}", {"is_paused": False})
+
+    def scheduled(self, dag_id: str) -> DagRun:
+        """Return the run that the scheduler begins when a DAG is unpaused: that of the last interval."""
+        self.unpause(dag_id)
+        runs = eventually(f"a run of {dag_id}", lambda: self.ask("GET", f"dags/{dag_id}/dagRuns?order_by=id")["dag_runs"])
+        assert runs[0]["run_type"] == "scheduled"
+        return DagRun(self, dag_id, runs[0]["dag_run_id"])
+
+    def trigger(self, dag_id: str) -> DagRun:
+        self.unpause(dag_id)
         run = self.ask("POST", f"dags/{dag_id}/dagRuns", {"logical_date": datetime.now(timezone.utc).isoformat()})
         return DagRun(self, dag_id, run["dag_run_id"])
 
@@ -60,6 +68,11 @@ class DagRun:
 
     def reach(self, state: str, task_id: str = "run") -> dict[str, Any]:
         return eventually(f"{self.dag_id}.{task_id} is {state}", lambda: (t := self.task(task_id))["state"] == state and t, 90)
+
+    def wait(self) -> None:
+        """Return when a triggerer is at work for the task: before, nobody would be there to cancel the run."""
+        self.reach("deferred")
+        eventually("the trigger runs", lambda: "running: " in self.log())
 
     def log(self, task_id: str = "run", attempt: int = 1) -> str:
         content = self.client.ask("GET", f"{self.path}/taskInstances/{task_id}/logs/{attempt}?full_content=true")["content"]
@@ -125,8 +138,6 @@ def test_connection_type_and_its_test_button(client: Client) -> None:
     kinds = client.ask("GET", "providers")["providers"]
     assert "shop-connect-provider" in {k["package_name"] for k in kinds}
     wanted = {"connection_id": "shop_connect_default", "conn_type": "shop_connect"}
-    import json
-
     given = json.loads(client.airflow.env["AIRFLOW_CONN_SHOP_CONNECT_DEFAULT"])
     body = wanted | {name: given[name] for name in ("host", "port", "login", "password")}
     assert client.ask("POST", "connections/test", body)["status"] is True
@@ -136,7 +147,7 @@ def test_connection_type_and_its_test_button(client: Client) -> None:
 
 def test_api_data_processing_brings_new_data_to_stage_and_then_skips(client: Client, shop: Shop) -> None:
     shop.load(ROWS, seed=7)
-    run = client.trigger("api_data_processing")
+    run = client.scheduled("api_data_processing")
     assert run.end(180) == "success", run.tasks()
     assert set(run.tasks().values()) == {"success"}
     counts = run.xcom("update_stage_layer")
@@ -149,6 +160,16 @@ def test_api_data_processing_brings_new_data_to_stage_and_then_skips(client: Cli
     assert again.end() == "success"
     assert set(again.tasks().values()) == {"skipped"}
     assert len(shop.runs("copy_raw_to_stage")) == known
+
+
+@needs_spark
+def test_daily_shop_etl_runs_to_success(client: Client, shop: Shop) -> None:
+    run = client.scheduled("daily_shop_etl")
+    assert run.end(600) == "success", f"{run.tasks()}\n{run.log('run_spark_daily_job')}"
+    assert set(run.tasks().values()) == {"success"}
+    # what comes after the catch-up of the test before is customers and products alone
+    assert run.xcom("export_customers_to_raw")["run_id"]
+    assert not any(shop.api.get("pending").json().values())
 
 
 def test_a_failing_run_fails_the_task_with_its_own_error_and_counts(client: Client) -> None:
@@ -186,7 +207,7 @@ def test_a_retry_after_a_failed_run_is_another_run(client: Client, shop: Shop) -
 def test_a_killed_task_cancels_its_run(client: Client, shop: Shop) -> None:
     known = len(shop.runs("test_slow"))
     run = client.trigger("killed")
-    run.reach("deferred")
+    run.wait()
     started = only_run(shop, known)
     run.mark_failed()
     eventually("the run is cancelled", lambda: shop.run(started["id"])["status"] == "cancelled")
@@ -196,7 +217,7 @@ def test_a_killed_task_cancels_its_run(client: Client, shop: Shop) -> None:
 def test_a_cleared_task_cancels_its_run_and_starts_another(client: Client, shop: Shop) -> None:
     known = len(shop.runs("test_slow"))
     run = client.trigger("cleared")
-    run.reach("deferred")
+    run.wait()
     first = only_run(shop, known)
     run.clear()
     eventually("the first run is cancelled", lambda: shop.run(first["id"])["status"] == "cancelled")
@@ -218,7 +239,7 @@ def test_a_run_that_is_late_is_cancelled(client: Client, shop: Shop) -> None:
 def test_another_triggerer_goes_on_where_one_was_killed(client: Client, shop: Shop) -> None:
     known = len(shop.runs("test_slow"))
     run = client.trigger("triggerer_restart")
-    run.reach("deferred")
+    run.wait()
     triggerer = client.airflow.components["triggerer"]
     triggerer.kill()
     triggerer.start()
@@ -231,7 +252,7 @@ def test_a_retry_after_a_lost_worker_finds_the_run(client: Client, shop: Shop) -
     known = len(shop.runs("test_slow"))
     run = client.trigger("in_worker")
     started = only_run(shop, known)
-    kill_worker(client, "in_worker")
+    kill_worker(run)
     assert run.end(120) == "success"
     assert run.task()["try_number"] == 2
     assert only_run(shop, known)["id"] == started["id"]
@@ -246,17 +267,12 @@ def test_a_task_killed_in_a_worker_cancels_its_run(client: Client, shop: Shop) -
     eventually("the run is cancelled", lambda: shop.run(started["id"])["status"] == "cancelled")
 
 
-def kill_worker(client: Client, dag_id: str) -> None:
+def kill_worker(run: DagRun) -> None:
     """Kill the process that executes a task, as the machine's want of memory would."""
-    scheduler = psutil.Process(client.airflow.components["scheduler"].process.pid)
-
-    def found() -> list[psutil.Process]:
-        workers = []
-        for process in scheduler.children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if dag_id in " ".join(process.cmdline()) and not process.children():
-                    workers.append(process)
-        return workers
-
-    for process in eventually("a worker", found):
-        os.kill(process.pid, signal.SIGKILL)
+    scheduler = psutil.Process(run.client.airflow.components["scheduler"].process.pid)
+    title = f"airflow worker -- {run.task()['id']}"
+    for process in scheduler.children(recursive=True):
+        if title in " ".join(process.cmdline()):
+            process.kill()
+            return
+    pytest.fail(f"there is no process {title}")

@@ -18,7 +18,7 @@ def case(dag_id: str, **arguments: Any) -> DAG:
 failing = case("failing", parameters={"fail": "true"})
 refused = case("refused")
 waiting_its_turn = case("waiting_its_turn", parameters={"count": 1}, busy_timeout=timedelta(minutes=2))
-retried = case("retried", parameters={"fail": "{{ ti.try_number == 1 }}", "count": 3, "interval": "10ms"}, retries=1)
+retried = case("retried", parameters={"fail": "{{ 'true' if ti.try_number == 1 else 'false' }}", "count": 3, "interval": "10ms"}, retries=1)
 killed = case("killed")
 cleared = case("cleared")
 late = case("late", run_timeout=timedelta(seconds=2))

@@ -82,18 +82,14 @@ class ShopConnectRunOperator(BaseOperator):
         finally:
             hook.close()
 
-    def execute_complete(self, context: Context, event: dict[str, Any], started: bool) -> dict[str, Any]:
-        """
-        Go on when the trigger has fired.
-
-        :param started: whether this try has started the run, rather than found it.
-        """
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Go on when the trigger has fired."""
         hook = ShopConnectHook(self.shop_connect_conn_id)
         try:
             if event["end"] in ("error", "refused"):
                 self._fail(event["message"], for_good=event["end"] == "refused")
             run = self._ended(hook, event["run_id"])
-            if run.status == "cancelled" and not started:
+            if run.status == "cancelled" and not event["started"]:
                 # it was cancelled because the task was cleared, and this is the try that shall run
                 self.log.info("run %s was cancelled before this try found it: there is another", run.id)
                 return self._attempt(context, hook)
@@ -113,7 +109,7 @@ class ShopConnectRunOperator(BaseOperator):
         run_id, run = self._find(context, hook)
         self._run_id = run_id
         started = run is None
-        if run is None:
+        if started:
             run = self._start(hook, run_id)
         else:
             self.log.info("run %s of %s has been started by an earlier try", run_id, self.stream)
@@ -125,13 +121,14 @@ class ShopConnectRunOperator(BaseOperator):
             run_id=run_id,
             stream=self.stream,
             parameters=self._given(),
+            started=started,
             start_until=None if run else now + self.busy_timeout.total_seconds(),
             deadline=now + limit.total_seconds() if limit else None,
             poll_interval=self.poll_interval,
         )
         if self.deferrable:
-            self.defer(trigger=trigger, method_name="execute_complete", kwargs={"started": started})
-        return self.execute_complete(context, asyncio.run(_outcome(trigger)), started)
+            self.defer(trigger=trigger, method_name="execute_complete")
+        return self.execute_complete(context, asyncio.run(_outcome(trigger)))
 
     def _find(self, context: Context, hook: ShopConnectHook) -> tuple[str, Run | None]:
         """Return the attempt to go on with, or the id of a new one."""

@@ -21,6 +21,7 @@ class ShopConnectRunTrigger(BaseTrigger):
     All that it knows is in its arguments and in the ledger: another triggerer goes on where one was killed.
 
     :param run_id: id of the run.
+    :param started: whether the try that waits has started the run, rather than found it; told back in the event.
     :param start_until: until when (as of ``time.time()``) a run that could not be started, because another of its name was
         at work, is asked for again; None where it has been started.
     :param deadline: when the run is cancelled, as of ``time.time()``.
@@ -34,6 +35,7 @@ class ShopConnectRunTrigger(BaseTrigger):
         run_id: str,
         stream: str,
         parameters: Mapping[str, Any],
+        started: bool,
         start_until: float | None = None,
         deadline: float | None = None,
         poll_interval: float = 5.0,
@@ -43,6 +45,7 @@ class ShopConnectRunTrigger(BaseTrigger):
         self.run_id = run_id
         self.stream = stream
         self.parameters = parameters
+        self.started = started
         self.start_until = start_until
         self.deadline = deadline
         self.poll_interval = poll_interval
@@ -57,6 +60,7 @@ class ShopConnectRunTrigger(BaseTrigger):
                 "run_id": self.run_id,
                 "stream": self.stream,
                 "parameters": dict(self.parameters),
+                "started": self.started,
                 "start_until": self.start_until,
                 "deadline": self.deadline,
                 "poll_interval": self.poll_interval,
@@ -68,14 +72,14 @@ class ShopConnectRunTrigger(BaseTrigger):
 
     async def outcome(self) -> dict[str, Any]:
         """Return what the operator resumes with; it is never an exception, of which only a traceback would arrive."""
+        event: dict[str, Any] = {"run_id": self.run_id, "started": self.started}
         try:
             if self.start_until is not None:
                 await self._start(self.start_until)
-            return {"end": await self._follow(), "run_id": self.run_id}
+            return event | {"end": await self._follow()}
         except ShopConnectError as error:
-            return {
+            return event | {
                 "end": "refused" if isinstance(error, RefusedError) else "error",
-                "run_id": self.run_id,
                 "message": f"{error} (so far: {self._run.describe()})" if self._run else str(error),
             }
 
