@@ -37,8 +37,7 @@ class Client:
     def scheduled(self, dag_id: str) -> DagRun:
         """Return the run that the scheduler begins when a DAG is unpaused: that of the last interval."""
         self.unpause(dag_id)
-        runs = eventually(f"a run of {dag_id}", lambda: self.ask("GET", f"dags/{dag_id}/dagRuns?order_by=id")["dag_runs"])
-        assert runs[0]["run_type"] == "scheduled"
+        runs = eventually(f"a run of {dag_id}", lambda: self.ask("GET", f"dags/{dag_id}/dagRuns?run_type=scheduled&order_by=id")["dag_runs"])
         return DagRun(self, dag_id, runs[0]["dag_run_id"])
 
     def trigger(self, dag_id: str) -> DagRun:

@@ -15,7 +15,7 @@ def case(dag_id: str, **arguments: Any) -> DAG:
     return dag
 
 
-failing = case("failing", parameters={"fail": "true"})
+failing = case("failing", parameters={"fail": "true", "count": 1})
 refused = case("refused")
 waiting_its_turn = case("waiting_its_turn", parameters={"count": 1}, busy_timeout=timedelta(minutes=2))
 retried = case("retried", parameters={"fail": "{{ 'true' if ti.try_number == 1 else 'false' }}", "count": 3, "interval": "10ms"}, retries=1)
