@@ -33,12 +33,12 @@ spark: ## Run the daily Spark job against `make up`: DATE=2026-01-02, or MASTER=
 
 .PHONY: airflow
 airflow: install/airflow ## Run Airflow on port 8090, beside `make up`, until Ctrl-C
-	@if [ -x airflow/jobs/install ]; then airflow/jobs/install; fi
 	@$$(airflow/install $(AIRFLOW_ENV))/bin/python airflow/standalone.py
 
 .PHONY: install/airflow
-install/airflow: ## Make the Python environment of Airflow, in .cache
+install/airflow: ## Fetch what Airflow needs, and Spark beside it, into .cache
 	@airflow/install $(AIRFLOW_ENV) > /dev/null
+	@airflow/jobs/install
 
 .PHONY: generate/airflow
 generate/airflow: ## Pin what Airflow needs, with hashes; needs uv
@@ -47,7 +47,6 @@ generate/airflow: ## Pin what Airflow needs, with hashes; needs uv
 
 .PHONY: test/airflow
 test/airflow: build install install/airflow ## The DAGs and the operator, on a real Airflow
-	@if [ -x airflow/jobs/install ]; then airflow/jobs/install; fi
 	@$$(airflow/install $(AIRFLOW_ENV))/bin/python -m pytest airflow/tests
 
 .PHONY: test
