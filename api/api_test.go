@@ -107,6 +107,7 @@ func TestAPathThatAStreamMayYetServeAsksClientsToComeAgain(t *testing.T) {
 		t.Error("503 without Retry-After")
 	}
 	wantProblem(t, do(s, "DELETE", "/health", "", nil), http.StatusMethodNotAllowed)
+	wantProblem(t, do(s, "GET", "/nowhere", "", nil), http.StatusNotFound)
 	if _, err := s.Mount(api.Route{Method: "POST", Path: "/rows", Handler: ok("rows")}); err != nil {
 		t.Fatal(err)
 	}

@@ -34,11 +34,11 @@ type routes struct {
 	awaited atomic.Int64
 }
 
-// mountTime is within which streams that start together mount their endpoints, from the first one on.
-const mountTime = 500 * time.Millisecond
+// mountTime is within how long of each other streams that start together mount their endpoints.
+const mountTime = 3 * time.Second
 
 // AwaitStreams says that streams are about to start. A client that comes before the endpoint which it wants is
-// told to come again, where 404 or 405 would make it give up. It ends with the first endpoints, or the limit.
+// told to come again, where 404 or 405 would make it give up. It ends soon after the last endpoint, or at the limit.
 func (s *Server) AwaitStreams(limit time.Duration) {
 	s.routes.awaited.Store(time.Now().Add(limit).UnixNano())
 }
@@ -68,7 +68,7 @@ func (s *Server) Mount(r Route) (unmount func(), err error) {
 			return nil, fmt.Errorf("mounting %s: %w", r.pattern(), err)
 		}
 		s.routes.byPattern[r.pattern()] = mounted
-		if len(s.routes.byPattern) == 1 && s.routes.awaiting() {
+		if s.routes.awaiting() {
 			s.AwaitStreams(mountTime)
 		}
 		s.literals.add(r.Method, r.Path)
@@ -108,7 +108,7 @@ var methods = []string{
 
 // noRoute answers what no pattern matches: 405 where another method would do, else 404.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
-	if s.literals.methods(r.URL.Path) == nil && s.routes.awaiting() {
+	if s.routes.awaiting() && carriesRows(r.Method) && s.literals.methods(r.URL.Path) == nil {
 		WriteProblem(w, Unavailable("the streams are starting, and none serves this endpoint yet; send the request again"))
 		return
 	}
@@ -119,6 +119,11 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	}
 	allow := strings.Join(allowed, ", ")
 	WriteProblem(w, NewProblem(http.StatusMethodNotAllowed, "this path takes "+allow).WithHeader("Allow", allow))
+}
+
+// carriesRows tells the methods of endpoints that streams serve: others have their answer at once.
+func carriesRows(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 // allowed returns the methods that a path takes.

@@ -28,7 +28,7 @@ import (
 const name = "shop-connect"
 
 // streamsStart is how long the API waits for streams to mount their endpoints.
-const streamsStart = 10 * time.Second
+const streamsStart = 30 * time.Second
 
 // Run runs the command line and returns the exit code of the process.
 func Run(ctx context.Context, args []string) int {

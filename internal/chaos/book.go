@@ -123,3 +123,11 @@ func (b *book) totals() (attempted, unknown int64) {
 	defer b.mu.Unlock()
 	return b.attempted, b.unknown
 }
+
+func (b *book) takeViolations() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.violations
+	b.violations = nil
+	return taken
+}

@@ -68,6 +68,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	for n := 0; ctx.Err() == nil; n++ {
 		s := chosen[n%len(chosen)]
 		if err := w.play(ctx, s, rand.New(rand.NewPCG(random.Uint64(), 1))); err != nil {
+			w.say("in all: %s", w.summary())
 			return fmt.Errorf("scenario %s, round %d of seed %d: %w", s.name, n+1, cfg.Seed, err)
 		}
 		late := cfg.Duration > 0 && time.Since(w.began) > cfg.Duration
@@ -76,7 +77,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		}
 	}
 	w.say("in all: %s; 0 lost, 0 twice", w.summary())
-	return ctx.Err()
+	return errors.Join(append(w.wrongs, ctx.Err())...)
 }
 
 func choose(cfg Config) (chosen []scenario, err error) {
@@ -139,6 +140,12 @@ func (w *world) play(ctx context.Context, s scenario, random *rand.Rand) error {
 			fmt.Fprintf(w.out, "      %s\n", line)
 		}
 		return fmt.Errorf("%w: %d lost, %d twice, %d wrong; data and logs are in %s", ErrDiffers, c.lost, c.twice, c.wrong, w.cfg.Dir)
+	}
+	if answers := w.book.takeViolations(); len(answers) > 0 {
+		for _, answer := range answers {
+			fmt.Fprintf(w.out, "      %s\n", answer)
+		}
+		w.wrongs = append(w.wrongs, fmt.Errorf("%w: clients of %s got %d answers that no fault excuses", ErrDiffers, s.name, len(answers)))
 	}
 	return w.checkLogs(lasted)
 }

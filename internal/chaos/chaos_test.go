@@ -83,7 +83,7 @@ func TestNothingIsLostAndNothingCountsTwiceWhateverIsKilled(t *testing.T) {
 	}
 	err = Run(t.Context(), Config{
 		Binary: program, Pipelines: filepath.Join(root, "pipelines"), Streams: filepath.Join(root, "streams"), Dir: t.TempDir(),
-		Seed: 20_260, Rate: 150, Scenarios: []string{"kill-replicas", "kill-everything", "mix"}, KillsPerRound: 12,
+		Seed: 20_260, Rate: 150, Scenarios: []string{"kill-replicas", "kill-everything", "disk-full", "upkeep", "mix"}, KillsPerRound: 12,
 		Lasts: 2 * time.Second, Bound: 3 * time.Minute, User: "admin", Password: "admin", Out: &testLog{t: t},
 	})
 	if err != nil {

@@ -48,12 +48,12 @@ type reply struct {
 	attempts int
 }
 
-// send returns with the first answer that is not about trouble.
-func (c *shopClient) send(ctx context.Context, method, path string, body []byte) reply {
+// send returns with the first answer that is not about trouble. A client that is hasty sends once.
+func (c *shopClient) send(ctx context.Context, hasty bool, method, path string, body []byte) reply {
 	deadline := time.Now().Add(patience)
 	var r reply
 	at := c.turn.Add(1)
-	for time.Now().Before(deadline) && ctx.Err() == nil {
+	for time.Now().Before(deadline) && ctx.Err() == nil && (!hasty || r.attempts == 0) {
 		token, ok := c.bearer(ctx, c.urls[at%uint64(len(c.urls))])
 		if ok {
 			r.attempts++

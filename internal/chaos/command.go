@@ -17,6 +17,7 @@ const (
 	flagSeed      = "seed"
 	flagKills     = "kills"
 	flagScenario  = "scenario"
+	flagPerRound  = "kills-per-round"
 	flagDuration  = "duration"
 	flagRate      = "rate"
 	flagBound     = "bound"
@@ -38,6 +39,7 @@ func Command() *cli.Command {
 			&cli.Uint64Flag{Name: flagSeed, Usage: "what is sent and which faults come when; 0 draws one and prints it"},
 			&cli.StringSliceFlag{Name: flagScenario, Usage: "run this scenario alone; may be given more than once (default: all, one after the other)"},
 			&cli.IntFlag{Name: flagKills, Usage: "begin again until so many processes were killed"},
+			&cli.IntFlag{Name: flagPerRound, Value: 15, Usage: "kills of the scenario mix before layers are compared"},
 			&cli.DurationFlag{Name: flagDuration, Usage: "end after the scenario in which this time passes"},
 			&cli.IntFlag{Name: flagRate, Value: 300, Usage: "events a second"},
 			&cli.DurationFlag{Name: flagBound, Value: 2 * time.Minute, Usage: "how long all may take to come right once the faults of a scenario are over"},
@@ -64,7 +66,7 @@ func action(c *cli.Context) error {
 		return fmt.Errorf("chaos takes no arguments, only flags: %q", c.Args().First())
 	}
 	cfg := Config{
-		Seed: c.Uint64(flagSeed), Rate: c.Int(flagRate), Scenarios: c.StringSlice(flagScenario), Kills: c.Int(flagKills), KillsPerRound: 15,
+		Seed: c.Uint64(flagSeed), Rate: c.Int(flagRate), Scenarios: c.StringSlice(flagScenario), Kills: c.Int(flagKills), KillsPerRound: c.Int(flagPerRound),
 		Lasts: 4 * time.Second, Bound: c.Duration(flagBound), Duration: c.Duration(flagDuration), User: "admin", Password: "admin", Out: c.App.Writer,
 	}
 	if cfg.Seed == 0 {

@@ -100,10 +100,7 @@ func (c *comparison) kafka(b *book, t *tally) {
 	for _, text := range t.strange {
 		c.sample("nobody has sent %s", text)
 	}
-	for _, text := range b.violations {
-		c.sample("%s", text)
-	}
-	c.add("records of Kafka were sent, answers were right", t.records, 0, 0, int64(len(t.strange)+len(b.violations)))
+	c.add("records of Kafka were sent by somebody", t.records, 0, 0, int64(len(t.strange)))
 }
 
 // objects compares the layers of Parquet objects with the records of Kafka.

@@ -31,6 +31,7 @@ type link struct {
 }
 
 var proxyServer = sync.OnceValue(func() *toxiproxy.ApiServer {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // some faults log past the logger that they are given
 	return toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 })
 

@@ -55,6 +55,9 @@ func newInvention(seed uint64, prefix string, client int) *invention {
 	return &invention{random: rand.New(rand.NewPCG(seed, uint64(client)+1)), prefix: fmt.Sprintf("%s-%d", prefix, client)}
 }
 
+// hasty says whether the next request is not sent again whatever becomes of it, as by a client that crashes.
+func (v *invention) hasty() bool { return v.random.IntN(5) == 0 }
+
 func (v *invention) id() string {
 	v.n++
 	return fmt.Sprintf("%s-%06d", v.prefix, v.n)

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -24,6 +25,7 @@ var scenarios = []scenario{
 	{"s3-trouble", "S3 answers 500, 503 and slowly, also after it has done what was asked", false, s3Troubles},
 	{"disk-full", "the disk of S3 has no byte left", true, diskFull},
 	{"upkeep", "kills and cuts while RAW goes to STAGE, small objects are merged and Kafka is drained in batches", false, upkeep},
+	{"rivals", "the same topic is read a second time, by other groups into the same tables, while replicas are killed", false, rivals},
 	{"mix", "all of the above, drawn by lot", false, mix},
 }
 
@@ -63,12 +65,16 @@ func killEverything(ctx context.Context, r *round) error {
 	for _, victim := range r.replicas {
 		r.killReplica(victim)
 	}
-	for _, name := range serverKinds {
-		if err := r.servers.Kill(name); err != nil {
-			return err
-		}
+	killed := make([]error, len(serverKinds))
+	var dying sync.WaitGroup
+	for i, name := range serverKinds {
 		r.away[name] = true
 		r.kills++
+		dying.Go(func() { killed[i] = r.servers.Kill(name) })
+	}
+	dying.Wait()
+	if err := errors.Join(killed...); err != nil {
+		return err
 	}
 	r.say("  kill -9 of everything")
 	pause(ctx, r.between(100*time.Millisecond, time.Second))
@@ -188,6 +194,23 @@ func upkeep(ctx context.Context, r *round) error {
 			}
 		}
 	}
+	return nil
+}
+
+// rivals lets each replica run the sinks twice: the second ones read as groups of their own, from the beginning.
+func rivals(ctx context.Context, r *round) error {
+	end, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, replica := range r.replicas {
+		wg.Go(func() { r.keepRivals(end, replica) })
+	}
+	for range 4 {
+		pause(ctx, r.between(2*time.Second, 4*time.Second))
+		r.killReplica(r.replica())
+	}
+	pause(ctx, 8*time.Second) // for them to catch up
+	stop()
+	wg.Wait()
 	return nil
 }
 

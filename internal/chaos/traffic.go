@@ -56,7 +56,7 @@ func newTraffic(cfg Config, vars map[string]string, urls []string, b *book, pref
 func (t *traffic) stock(ctx context.Context) error {
 	for n := range products {
 		body := fmt.Sprintf(`{"id":%q,"name":"Chaos %d","category":"chaos","price":1.5,"stock":%d}`, productID(n), n, stockEach)
-		if r := t.client.send(ctx, http.MethodPost, "/api/v1/products", []byte(body)); r.status != http.StatusCreated && r.status != http.StatusConflict {
+		if r := t.client.send(ctx, false, http.MethodPost, "/api/v1/products", []byte(body)); r.status != http.StatusCreated && r.status != http.StatusConflict {
 			return fmt.Errorf("making product %s: the answer is %d: %s", productID(n), r.status, r.body)
 		}
 	}
@@ -122,7 +122,7 @@ func (t *traffic) bulk(ctx context.Context, mind *invention) int {
 	}
 	t.book.attempt(rows)
 	body := append(append([]byte(`{"purchases":[`), bytes.Join(texts, []byte(","))...), `]}`...)
-	r := t.client.send(ctx, http.MethodPost, "/api/v1/purchases/bulk-kafka", body)
+	r := t.client.send(ctx, mind.hasty(), http.MethodPost, "/api/v1/purchases/bulk-kafka", body)
 	if r.status == 0 {
 		t.book.giveUp(rows)
 		return len(rows)
@@ -155,7 +155,7 @@ func (t *traffic) bulk(ctx context.Context, mind *invention) int {
 func (t *traffic) one(ctx context.Context, mind *invention) int {
 	rows := []row{mind.next()}
 	t.book.attempt(rows)
-	t.answered(rows, t.client.send(ctx, http.MethodPost, "/api/v1/purchases/events", rows[0].text))
+	t.answered(rows, t.client.send(ctx, mind.hasty(), http.MethodPost, "/api/v1/purchases/events", rows[0].text))
 	return 1
 }
 
@@ -163,7 +163,7 @@ func (t *traffic) one(ctx context.Context, mind *invention) int {
 func (t *traffic) sell(ctx context.Context, mind *invention) int {
 	rows := []row{mind.fresh()}
 	t.book.attempt(rows)
-	if t.answered(rows, t.client.send(ctx, http.MethodPost, "/api/v1/purchases", rows[0].text)) {
+	if t.answered(rows, t.client.send(ctx, mind.hasty(), http.MethodPost, "/api/v1/purchases", rows[0].text)) {
 		mind.sold = append(mind.sold, rows[0].event.id)
 	}
 	return 1
@@ -175,7 +175,7 @@ func (t *traffic) cancelSale(ctx context.Context, mind *invention) int {
 	rows := []row{{event: event{id: mind.sold[at], deleted: true}}}
 	mind.sold = append(mind.sold[:at], mind.sold[at+1:]...)
 	t.book.attempt(rows)
-	r := t.client.send(ctx, http.MethodDelete, "/api/v1/purchases/"+rows[0].event.id, nil)
+	r := t.client.send(ctx, mind.hasty(), http.MethodDelete, "/api/v1/purchases/"+rows[0].event.id, nil)
 	if r.status == http.StatusNotFound && r.attempts > 1 {
 		r.status = http.StatusNoContent // an earlier attempt has done it
 	}

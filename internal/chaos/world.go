@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -43,6 +44,7 @@ type world struct {
 	kills, pauses, faults int
 	paused                map[int]bool // processes
 	away                  map[string]bool
+	wrongs                []error // of rounds in which every layer was right all the same
 }
 
 func newWorld(ctx context.Context, cfg Config) (_ *world, err error) {
@@ -209,8 +211,13 @@ func (w *world) settle(ctx context.Context) (*comparison, time.Duration, error) 
 // compareUntil compares until all agrees, or time is up: then the last comparison tells.
 func (w *world) compareUntil(ctx context.Context, staged bool) (*comparison, error) {
 	var last *comparison
+	next := time.Now().Add(patienceOfReaders)
 	for {
 		c, err := compare(ctx, w.book, w.tally, w.counter, staged)
+		if time.Now().After(next) {
+			w.sayWhatLags(ctx, c, err)
+			next = next.Add(patienceOfReaders)
+		}
 		switch {
 		case err == nil && c.holds():
 			return c, nil
@@ -223,6 +230,26 @@ func (w *world) compareUntil(ctx context.Context, staged bool) (*comparison, err
 		case <-ctx.Done():
 			return last, nil
 		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// patienceOfReaders is after how long a run says what it is waiting for.
+const patienceOfReaders = 20 * time.Second
+
+func (w *world) sayWhatLags(ctx context.Context, c *comparison, err error) {
+	if err != nil {
+		w.say("  still waiting: %s", trimLine(err.Error()))
+		return
+	}
+	for _, line := range c.lines {
+		if !line.Holds {
+			w.say("  still waiting: %s: %s", line.Claim, line.Figures)
+		}
+	}
+	for _, group := range describeGroups(ctx, w.vars[env.KafkaBrokers]) {
+		if !strings.HasSuffix(group, "lag 0") {
+			w.say("  %s", group)
 		}
 	}
 }
