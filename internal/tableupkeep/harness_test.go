@@ -3,7 +3,10 @@ package tableupkeep
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -220,6 +223,47 @@ func (s *shop) expect() {
 	}
 	if len(got) != len(s.want) || wrong > 0 {
 		s.t.Errorf("%d rows in the table, want %d; %d are wrong", len(got), len(s.want), wrong)
+	}
+}
+
+// expectInClickHouse compares what ClickHouse reads with the truth.
+func (s *shop) expectInClickHouse(when string) {
+	s.t.Helper()
+	dsn, err := url.Parse(testservers.Env(s.t)[env.ClickHouseDSN])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := s.config.Storage
+	query := fmt.Sprintf("SELECT id, toString(toDecimal64(price_at_time, 2)) || ' ' || toString(purchase_date) FROM icebergS3('%s/%s/analytics.db/purchases/', '%s', '%s')",
+		c.Endpoint, strings.Trim(strings.TrimPrefix(s.config.Warehouse, "s3://"), "/"), c.AccessKey, c.SecretKey)
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+dsn.Host+"/?output_format_decimal_trailing_zeros=1", strings.NewReader(query))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	password, _ := dsn.User.Password()
+	request.SetBasicAuth(dsn.User.Username(), password)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %v %s", answer.Status, err, body)
+	}
+	rows, wrong := strings.Split(strings.TrimSpace(string(body)), "\n"), 0
+	for _, row := range rows {
+		id, rest, _ := strings.Cut(row, "\t")
+		price, day, _ := strings.Cut(rest, " ")
+		whole, _, _ := strings.Cut(price, ".")
+		if whole+".00 "+day != s.want[id] {
+			if wrong++; wrong <= 5 {
+				s.t.Errorf("%s: ClickHouse reads %q as %q, want %q", when, id, rest, s.want[id])
+			}
+		}
+	}
+	if len(rows) != len(s.want) {
+		s.t.Errorf("%s: ClickHouse reads %d rows, want %d", when, len(rows), len(s.want))
 	}
 }
 

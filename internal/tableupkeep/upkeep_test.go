@@ -107,6 +107,27 @@ func TestTwoKeepersAndAWriterAtOnce(t *testing.T) {
 	}
 }
 
+func TestClickHouseReadsTheSameDuringAndAfterUpkeep(t *testing.T) {
+	const days = 3
+	s := newStackShop(t)
+	write, keeper := s.writer(), s.keeper()
+	for range 5 {
+		write(s.fresh(30, days)...)
+	}
+	keeper.paused = func() { write(s.corrections(40, days)...); keeper.paused = nil }
+	if report := s.run(keeper); report.FilesMerged != 5*days || report.LiveDeletes == 0 {
+		t.Errorf("%+v, want merged files and deletes that reach them", report)
+	}
+	s.expectInClickHouse("with deletes that are later than the merged files")
+	write(append(s.fresh(10, days), s.corrections(20, days)...)...)
+	s.expectInClickHouse("with later commits")
+	keeper.options.ApplyDeletes, keeper.options.MaxManifests, keeper.options.KeepSnapshots = true, 1, 0
+	if report := s.run(keeper); report.LiveDeletes != 0 || report.Snapshots != 1 {
+		t.Errorf("%+v, want no deletes and one snapshot", report)
+	}
+	s.expectInClickHouse("with everything applied and expired")
+}
+
 func TestAKeeperThatIsStoppedAmidAMergeLeavesNothingButOrphans(t *testing.T) {
 	s := newShop(t)
 	write, keeper := s.writer(), s.keeper()

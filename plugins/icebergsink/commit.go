@@ -60,7 +60,7 @@ func (o *output) commitBatch(ctx context.Context, w *work) error {
 		if err == nil {
 			o.tbl, o.known = tbl, tbl
 			o.remember(w, p)
-			o.metrics.committed(p, files, time.Since(started))
+			o.metrics.committed(p, files, w.oldest(), time.Since(started))
 			o.log.Debugf("Committed snapshot %d of %s: %d rows and %d removals in %d files",
 				tbl.CurrentSnapshot().SnapshotID, o.name, len(p.rows), len(p.removals), len(files.data)+len(files.deletes))
 			return nil

@@ -9,6 +9,7 @@ import (
 type sinkMetrics struct {
 	commits, conflicts    *service.MetricCounter
 	latency               *service.MetricTimer
+	lag                   *service.MetricGauge
 	rows, removals, files *service.MetricCounter
 	redelivered, repeated *service.MetricCounter
 	superseded, refused   *service.MetricCounter
@@ -18,6 +19,7 @@ func newMetrics(m *service.Metrics) *sinkMetrics {
 	return &sinkMetrics{
 		commits: m.NewCounter("iceberg_commits"), conflicts: m.NewCounter("iceberg_conflicts"),
 		latency: m.NewTimer("iceberg_commit_latency_ns"),
+		lag:     m.NewGauge("iceberg_lag_ms"),
 		rows:    m.NewCounter("iceberg_rows"), removals: m.NewCounter("iceberg_removals"), files: m.NewCounter("iceberg_files"),
 		redelivered: m.NewCounter("iceberg_redelivered"), repeated: m.NewCounter("iceberg_repeated"),
 		superseded: m.NewCounter("iceberg_superseded"), refused: m.NewCounter("iceberg_refused"),
@@ -31,7 +33,9 @@ func (m *sinkMetrics) planned(p *plan) {
 	m.superseded.Incr(int64(p.superseded))
 }
 
-func (m *sinkMetrics) committed(p *plan, files *written, took time.Duration) {
+// committed counts a commit. oldest is the timestamp of its oldest record, in microseconds.
+func (m *sinkMetrics) committed(p *plan, files *written, oldest int64, took time.Duration) {
+	m.lag.Set(max(0, (time.Now().UnixMicro()-oldest)/1000))
 	m.planned(p)
 	m.commits.Incr(1)
 	m.latency.Timing(took.Nanoseconds())

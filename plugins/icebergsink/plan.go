@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"slices"
 
 	"github.com/shop-connect/shop-connect/internal/clock"
@@ -33,6 +34,15 @@ func newWork(c *contract.Contract, capacity int) *work {
 func (w *work) reset() {
 	w.batch.Reset()
 	w.hashes, w.contents, w.taken = w.hashes[:0], w.contents[:0], cursor{offsets: offsets{}}
+}
+
+// oldest is the timestamp of the oldest record.
+func (w *work) oldest() int64 {
+	oldest := int64(math.MaxInt64)
+	for i := range w.batch.Position[:w.batch.Len] {
+		oldest = min(oldest, w.batch.Position[i].Timestamp)
+	}
+	return oldest
 }
 
 // noteLast hashes the row that was appended last.
