@@ -2,6 +2,7 @@ package icebergsink
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -94,7 +95,7 @@ func (o *output) catchUp(ctx context.Context, attempt int) error {
 
 // commit adds files to the table in one snapshot, with the offsets and the topics that they are of, or fails if main has moved.
 func (o *output) commit(ctx context.Context, files *written, taken offsets, of topics) (*table.Table, error) {
-	tx := table.New(o.tbl.Identifier(), o.tbl.Metadata(), o.tbl.MetadataLocation(), o.tbl.FS, shapeFence{o.catalog, o.tbl.Schema().ID}).NewTransaction()
+	tx := table.New(o.tbl.Identifier(), o.tbl.Metadata(), o.tbl.MetadataLocation(), o.store, shapeFence{o.catalog, o.tbl.Schema().ID}).NewTransaction()
 	noted := iceberg.Properties{offsetsKey: taken.encode()}
 	if len(of) > 0 {
 		noted[icebergcatalog.TopicsKey] = of.encode()
@@ -118,7 +119,31 @@ func (o *output) commit(ctx context.Context, files *written, taken offsets, of t
 	if err := tx.AssertRefSnapshotID(table.MainBranch); err != nil {
 		return nil, err
 	}
-	return tx.Commit(ctx)
+	tbl, err := tx.Commit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o.commits++; o.commits%commitsKept == 0 {
+		return unchained(tbl, o.store, o.catalog), nil
+	}
+	return tbl, nil
+}
+
+// commitsKept is how many states of the table are in memory at most.
+const commitsKept = 8
+
+// unchained returns the same table without the states before it: a snapshot that iceberg-go has added points
+// into the list of snapshots that it was added to, that one into the list before, and so on.
+func unchained(tbl *table.Table, store table.FSysF, cat *icebergcatalog.Catalog) *table.Table {
+	text, err := json.Marshal(tbl.Metadata())
+	if err != nil {
+		return tbl
+	}
+	alone, err := table.ParseMetadataBytes(text)
+	if err != nil {
+		return tbl
+	}
+	return table.New(tbl.Identifier(), alone, tbl.MetadataLocation(), store, cat)
 }
 
 // shapeFence has the catalog refuse a commit of files whose schema is no longer the table's. Such a change

@@ -39,7 +39,10 @@ type output struct {
 	mu      sync.Mutex
 	catalog *icebergcatalog.Catalog
 	// tbl is the table as this writer last knew it, nil while not connected.
-	tbl    *table.Table
+	tbl *table.Table
+	// store opens the table's files. It is that of the table as it was loaded last: one of each commit's would
+	// keep all the tables before it in memory.
+	store  table.FSysF
 	schema *arrow.Schema
 
 	// What follows outlives a lost connection: it is of the table, not of the connection.
@@ -51,6 +54,7 @@ type output struct {
 	work       *work
 	setAside   batchID
 	failures   int
+	commits    int
 	permanent  error
 }
 
@@ -146,7 +150,7 @@ func (o *output) adopt(ctx context.Context, tbl *table.Table) error {
 	}
 	o.adoptTopics(topics, committed)
 	o.offsets = merged(committed, o.offsets)
-	o.tbl, o.known = tbl, tbl
+	o.tbl, o.known, o.store = tbl, tbl, tbl.FS
 	return nil
 }
 

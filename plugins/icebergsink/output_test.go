@@ -2,6 +2,8 @@ package icebergsink
 
 import (
 	"context"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -219,4 +221,27 @@ func TestARecordWhoseHeadersPretendAPlaceIsSetAside(t *testing.T) {
 	if rows, refused := s.rows(out), s.refused(); len(rows) != 0 || len(refused) != 1 {
 		t.Errorf("%d rows in the table, %d set aside", len(rows), len(refused))
 	}
+}
+
+func TestCommitsLeaveNothingInMemoryButTheirKeys(t *testing.T) {
+	s := newShop(t)
+	out := s.sink()
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	var before uint64
+	for n := range 250 {
+		if n == 50 {
+			before = heap()
+		}
+		write(t, out, n, purchase("p-"+strconv.Itoa(n), "1", "2024-01-01"))
+	}
+	// the table's snapshots and the keys take less than 2 MB; the tables of all commits would take 40 MB
+	if after := heap(); after > before+15<<20 {
+		t.Errorf("the heap has grown from %d to %d MB in 200 commits", before>>20, after>>20)
+	}
+	runtime.KeepAlive(out)
 }
