@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net/url"
 	"strings"
 
@@ -201,36 +200,6 @@ func (c *Catalog) Close() error {
 	closer := c.closer
 	c.closer = nil
 	return closer()
-}
-
-// TryLock takes the lock by which those who maintain a table do not do the same work at once; got is
-// false where another has it. Only PostgreSQL has such a lock: elsewhere everybody gets it, and the fence
-// of each commit decides. It ends with release, and with the process.
-func (c *Catalog) TryLock(ctx context.Context, ident table.Identifier) (release func(), got bool, err error) {
-	if !c.postgres {
-		return func() {}, true, nil
-	}
-	conn, err := c.db.Conn(ctx)
-	if err != nil {
-		return nil, false, fmt.Errorf("taking the lock of table %s: %w", strings.Join(ident, "."), err)
-	}
-	name := fnv.New64a()
-	_, _ = name.Write([]byte("shop-connect upkeep " + strings.Join(ident, ".")))
-	key := int64(name.Sum64())
-	if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", key).Scan(&got); err != nil || !got {
-		_ = conn.Close()
-		if err != nil {
-			err = fmt.Errorf("taking the lock of table %s: %w", strings.Join(ident, "."), err)
-		}
-		return nil, false, err
-	}
-	return func() {
-		// without the context of the work, which may have ended; a connection that cannot be told is closed
-		if _, err := conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", key); err != nil {
-			_ = conn.Raw(func(any) error { return errors.New("the lock goes with the connection") })
-		}
-		_ = conn.Close()
-	}, true, nil
 }
 
 // CheckName makes sure, where a table is not found, that it is not in the same database under the name of

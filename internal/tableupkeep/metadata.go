@@ -11,33 +11,39 @@ import (
 
 // mergeManifests makes few manifests of many. It changes which file lists what, and no row.
 func (k *Keeper) mergeManifests(ctx context.Context) error {
+	if many, err := k.manyManifests(ctx); err != nil || !many {
+		return err
+	}
 	var merged int
 	err := k.fenced(ctx, func(tx *table.Transaction) (bool, error) {
 		merged = 0
-		manifests, err := k.manifests(ctx)
-		if err != nil {
+		if many, err := k.manyManifests(ctx); err != nil || !many {
 			return false, err
-		}
-		data := 0
-		for _, m := range manifests {
-			if m.ManifestContent() == iceberg.ManifestContentData {
-				data++
-			}
-		}
-		if data <= k.options.MaxManifests {
-			return false, nil
 		}
 		result, err := tx.RewriteManifests(ctx)
 		if err != nil {
 			return false, fmt.Errorf("merging manifests of table %q: %w", k.report.Table, err)
 		}
-		if merged = len(result.RewrittenManifests); result.IsNoOp() {
-			merged = 0
+		if !result.IsNoOp() {
+			merged = len(result.RewrittenManifests)
 		}
 		return merged > 0, nil
 	})
 	k.report.Manifests += merged
 	return err
+}
+
+// manyManifests says whether there are more manifests of data files than a snapshot may list. Those of
+// delete files go with their deletes.
+func (k *Keeper) manyManifests(ctx context.Context) (bool, error) {
+	manifests, err := k.manifests(ctx)
+	data := 0
+	for _, m := range manifests {
+		if m.ManifestContent() == iceberg.ManifestContentData {
+			data++
+		}
+	}
+	return data > k.options.MaxManifests, err
 }
 
 func (k *Keeper) manifests(ctx context.Context) ([]iceberg.ManifestFile, error) {
@@ -70,6 +76,9 @@ func (k *Keeper) expires(now time.Time) bool {
 
 // expire forgets old snapshots and removes the files that were in them alone.
 func (k *Keeper) expire(ctx context.Context) error {
+	if !k.expires(time.Now()) {
+		return nil
+	}
 	var before *table.Table
 	err := k.fenced(ctx, func(tx *table.Transaction) (bool, error) {
 		if before = nil; !k.expires(time.Now()) {

@@ -89,6 +89,7 @@ type Keeper struct {
 	orphansAt time.Time
 
 	tbl    *table.Table
+	kept   manifestCache
 	report Report
 	// paused is called between reading what to merge and committing it, by tests.
 	paused func()
@@ -129,6 +130,7 @@ func (k *Keeper) Run(ctx context.Context) (Report, error) {
 			return k.report, err
 		}
 	}
+	k.kept.sweep()
 	k.settled = k.tbl.MetadataLocation()
 	k.last = Report{
 		Table: k.report.Table, LiveFiles: k.report.LiveFiles, LiveDeletes: k.report.LiveDeletes, LiveRows: k.report.LiveRows,
@@ -157,17 +159,22 @@ func (k *Keeper) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("loading table %q: %w", strings.Join(k.ident, "."), err)
 	}
-	k.tbl = tbl
+	k.tbl = table.New(tbl.Identifier(), tbl.Metadata(), tbl.MetadataLocation(), k.kept.around(tbl.FS), k.catalog)
 	return nil
 }
 
-// maxAttempts bounds how often a commit is tried against writers that are faster. The next run tries again.
-const maxAttempts = 50
+// maxAttempts bounds how often a commit is tried against writers that know no turns. The next run tries again.
+const maxAttempts = 20
 
-// fenced commits what stage adds to a transaction on the table as it stands now, and again while others
-// commit first. stage returns false where nothing is left to do.
+// fenced commits what stage adds to a transaction on the table as it stands then, and again where others
+// commit first.
 func (k *Keeper) fenced(ctx context.Context, stage func(tx *table.Transaction) (bool, error)) error {
+	release := k.catalog.Turn(ctx, k.ident)
+	defer release()
 	for attempt := 1; ; attempt++ {
+		if err := k.load(ctx); err != nil {
+			return err
+		}
 		tx := k.tbl.NewTransaction()
 		wanted, err := stage(tx)
 		if err != nil || !wanted {
@@ -193,9 +200,6 @@ func (k *Keeper) fenced(ctx context.Context, stage func(tx *table.Transaction) (
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(rand.N(20 * time.Millisecond)):
-		}
-		if err := k.load(ctx); err != nil {
-			return err
 		}
 	}
 }

@@ -35,6 +35,8 @@ func (f *written) fits(p *plan, tbl *table.Table) bool {
 // was first.
 func (o *output) commitBatch(ctx context.Context, w *work) error {
 	var files *written
+	release := func() {}
+	defer func() { release() }()
 	for attempt := 0; ; attempt++ {
 		p, err := o.plan(ctx, w)
 		if err != nil {
@@ -57,6 +59,9 @@ func (o *output) commitBatch(ctx context.Context, w *work) error {
 			}
 		}
 		started := time.Now()
+		if attempt == 0 {
+			release = o.catalog.Turn(ctx, o.cfg.ident)
+		}
 		tbl, err := o.commit(ctx, files, p.offsets, o.topics)
 		if err == nil {
 			o.tbl, o.known = tbl, tbl
