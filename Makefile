@@ -98,6 +98,13 @@ chaos: build install ## Break everything under load, compare every layer; SEED=â
 chaos/long: build install ## The same until 500 processes were killed
 	$(BIN) chaos --seed $(or $(SEED),0) --kills 500 $(CHAOS)
 
+# purchases of the day that `make bench/spark` computes
+SPARK_ROWS ?= 20000000
+.PHONY: bench/spark
+bench/spark: build install ## Measure the daily Spark job, and that history does not slow it
+	airflow/jobs/install
+	SHOP_CONNECT_BINARY=$(abspath $(BIN)) $(SHOP_CONNECT_CACHE)/spark/python/bin/python airflow/jobs/bench/daily_job.py $(SPARK_ROWS)
+
 .PHONY: build
 build: ## Build bin/shop-connect
 	@mkdir -p bin

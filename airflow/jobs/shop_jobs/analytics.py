@@ -9,6 +9,8 @@ from shop_jobs import reconcile, statistics
 # rows of a day become readable with the day's row in batch_days, all at once
 PARTS = ("batch_category_days", "batch_product_days", "batch_customer_days")
 LIVE_ATTEMPTS = 6
+# differences that are kept of a run; a day that one side lacks has one for each of its customers
+MOST = 1000
 
 
 def _text(frame):
@@ -80,7 +82,7 @@ class Analytics:
             live = live.withColumn("purchase_date", F.col("day").cast("date")).drop("day")
             rows = reconcile.differences(batch, live, ["purchase_date", *keys], figures, name)
             found = rows if found is None else found.unionByName(rows)
-        return found.orderBy("purchase_date", "statistic", "subject", "figure")
+        return found.orderBy("purchase_date", "statistic", "subject", "figure").limit(MOST)
 
     def _has(self, table):
         return self.clickhouse.query(

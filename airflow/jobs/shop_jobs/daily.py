@@ -54,7 +54,7 @@ class Report:
                 lines.append(f"{title}: {row.purchase_date} {row.statistic}{subject} {row.figure}: "
                              f"batch {row.batch_value}, live {row.live_value}")
             if len(found) > SHOWN:
-                lines.append(f"{title}: and {len(found) - SHOWN:,} figures more, in analytics.batch_differences")
+                lines.append(f"{title}: and {len(found) - SHOWN:,} figures more or above, in analytics.batch_differences")
         if not self.behind and not self.wrong:
             lines.append("all figures agree with the live ones")
         lines.append("seconds: " + ", ".join(f"{name} {took:.1f}" for name, took in clock.took.items())

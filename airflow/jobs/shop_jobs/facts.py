@@ -16,7 +16,10 @@ from shop_jobs import purchases
 
 OFFSETS = "shop-connect.offsets"
 BUCKETS = 4096
-PRODUCT = ["product_name", "product_category", "product_price"]
+PRODUCT = ["product_name", "product_category", "product_price", "product_known"]
+# of sellers and customers the stream facts_repair fills in what is marked as unknown
+OTHERS = {"seller_name": "seller_id", "customer_country": "customer_id", "customer_segment": "customer_id"}
+KNOWN = {"seller_known": "seller_id", "customer_known": "customer_id"}
 COLUMNS = ["id", *purchases.CONTENT, *PRODUCT, "purchase_date"]
 ATTEMPTS = 5
 
@@ -63,21 +66,26 @@ def corrections(stage, gone, facts, products, ends):
     op = (F.when(taken & F.col("seen").isNull(), "insert")
           .when(taken & F.col("wanted").isNotNull(), "update")
           .when(taken & F.col("gone_offset").isNotNull(), "delete"))
-    names = products.select("product_id", F.col("name").alias("new_name"), F.col("category").alias("new_category"),
-                            F.col("price").alias("new_price"))
+    names = _named(products, "new_")
     changed = (changed.join(F.broadcast(ends), ["_topic", "_partition"], "left").withColumn("op", op)
                .join(F.broadcast(names), "product_id", "left"))
     keep = F.col("had_product").eqNullSafe(F.col("product_id"))
-    for column, new in zip(PRODUCT, ("new_name", "new_category", "new_price"), strict=True):
-        changed = changed.withColumn(column, F.when(keep, F.coalesce(column, new)).otherwise(F.col(new)))
+    for column in PRODUCT[:-1]:
+        new = F.col(column.replace("product", "new"))
+        changed = changed.withColumn(column, F.when(keep, F.coalesce(column, new)).otherwise(new))
+    changed = changed.withColumn("product_known", F.col("product_name").isNotNull())
     return changed.select("op", "seen", *COLUMNS)
 
 
 def late_products(facts, products):
     """Facts whose product was unknown when they came, and is known by now."""
-    named = products.select("product_id", *[F.col(c).alias("product_" + c) for c in ("name", "category", "price")])
-    return (facts.where("product_name IS NULL").drop(*PRODUCT).join(F.broadcast(named), "product_id")
+    return (facts.where("product_name IS NULL").drop(*PRODUCT).join(F.broadcast(_named(products, "product_")), "product_id")
             .select(F.lit("product").alias("op"), content_hash().alias("seen"), *COLUMNS))
+
+
+def _named(products, prefix):
+    return products.select("product_id", *[F.col(c).alias(prefix + c) for c in ("name", "category", "price")],
+                           F.lit(True).alias(prefix + "known"))
 
 
 class FactsTable:
@@ -97,8 +105,9 @@ class FactsTable:
         return True
 
     def rows(self, days, snapshot):
-        return (self.spark.read.option("versionAsOf", snapshot).table(self.name)
-                .where(F.col("purchase_date").isin(list(days))))
+        rows = self.spark.read.option("versionAsOf", snapshot).table(self.name).where(F.col("purchase_date").isin(list(days)))
+        # a snapshot from before a column was added has the schema of then
+        return rows if "product_known" in rows.columns else rows.withColumn("product_known", F.lit(None).cast("boolean"))
 
     def snapshot_within(self, ends):
         """The newest snapshot of main that has taken in no more than STAGE has, with the ends of what it has taken in.
@@ -123,13 +132,18 @@ class FactsTable:
         changes.createOrReplaceTempView("corrections")
         listed = ", ".join(f"DATE '{day}'" for day in days)
         hashed = ", ".join("t." + c for c in ["id", *purchases.CONTENT])
-        sets = ", ".join(f"{c} = c.{c}" for c in COLUMNS if c not in ("id", "purchase_date"))
+        sets = ", ".join(
+            [f"{c} = c.{c}" for c in COLUMNS if c not in ("id", "purchase_date")]
+            + [f"{c} = CASE WHEN t.{key} = c.{key} THEN t.{c} END" for c, key in OTHERS.items()]
+            + [f"{c} = t.{c} AND t.{key} = c.{key}" for c, key in KNOWN.items()])
+        into = ", ".join([*COLUMNS, *KNOWN, *OTHERS])
+        values = ", ".join(["c." + c for c in COLUMNS] + ["false"] * len(KNOWN) + ["NULL"] * len(OTHERS))
         statement = f"""
             MERGE INTO {self.name} AS t USING corrections AS c
             ON t.purchase_date = c.purchase_date AND t.id = c.id AND t.purchase_date IN ({listed})
             WHEN MATCHED AND c.op = 'delete' AND xxhash64({hashed}) = c.seen THEN DELETE
             WHEN MATCHED AND c.op IN ('update', 'product') AND xxhash64({hashed}) = c.seen THEN UPDATE SET {sets}
-            WHEN NOT MATCHED AND c.op = 'insert' THEN INSERT ({", ".join(COLUMNS)}) VALUES ({", ".join("c." + c for c in COLUMNS)})"""
+            WHEN NOT MATCHED AND c.op = 'insert' THEN INSERT ({into}) VALUES ({values})"""
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self.spark.sql(statement)

@@ -70,7 +70,7 @@ def test_a_product_that_nobody_knows_is_unknown(spark, events):
 def test_only_what_the_facts_have_taken_in_is_corrected(spark, events):
     stage = purchases.without_repeats(events(("changed", 1, DAY, "2"), ("lacking", 2, DAY, "1"), ("ahead", 50, DAY, "1"), ("same", 3, DAY, "1")))
     seen = purchases.without_repeats(events(("changed", 1, DAY, "1"), ("same", 3, DAY, "1"), ("deleted", 4, DAY, "1"), ("unknown", 5, DAY, "1")))
-    table = seen.selectExpr("*", "'Old' AS product_name", "'old' AS product_category", "price_at_time AS product_price")
+    table = seen.selectExpr("*", "'Old' AS product_name", "'old' AS product_category", "price_at_time AS product_price", "true AS product_known")
     products = spark.createDataFrame([("p1", "Lamp", "light", Decimal(1))], "product_id string, name string, category string, price decimal(18,4)")
     gone = spark.createDataFrame([("deleted", "purchases", 0, 9)], "id string, _topic string, _partition int, _offset bigint")
     ends = spark.createDataFrame([("purchases", 0, 40)], "_topic string, _partition int, facts_end bigint")
