@@ -62,7 +62,15 @@ class Report:
         return "\n".join("daily_job: " + line for line in lines)
 
 
-def run(spark, settings, days, clock, facts=True, repair=False, keep_snapshots=3):
+def run(spark, settings, days, clock, **options):
+    try:
+        return _run(spark, settings, days, clock, **options)
+    finally:
+        # Spark takes two readings of a folder for the same frame, whatever came into it since
+        spark.catalog.clearCache()
+
+
+def _run(spark, settings, days, clock, facts=True, repair=False, keep_snapshots=3):
     report = Report(str(uuid.uuid4()))
     postgres = Postgres(spark, settings.postgres)
     stage, analytics = Stage(spark, settings, postgres), Analytics(ClickHouse(spark, settings.clickhouse))
