@@ -70,6 +70,7 @@ class Analytics:
         public = "toInt64(total_purchases) AS total_purchases, toInt64(total_items) AS total_items, total_revenue"
         counted = statistics.FIGURES[:3]
         compared = [
+            ("category_sales", by_category, ["category"], counted, f"category, {public} FROM category_sales {where}"),
             ("daily_purchase_stats", totals.where("total_purchases > 0").withColumn("avg_price", statistics.average()), [],
              [*counted, "avg_price"], f"{public}, avg_price FROM daily_purchase_stats {where}"),
             ("products", by_product, ["product_id"], statistics.FIGURES,
@@ -77,8 +78,6 @@ class Analytics:
             ("customers", by_customer, ["customer_id"], counted,
              f"customer_id, {sums} FROM purchases FINAL {where} GROUP BY day, customer_id"),
         ]
-        if self._has("category_sales"):
-            compared.append(("category_sales", by_category, ["category"], counted, f"category, {public} FROM category_sales {where}"))
         found = None
         for name, batch, keys, figures, select in compared:
             live = self.clickhouse.query("SELECT toString(purchase_date) AS day, " + select)
@@ -87,14 +86,9 @@ class Analytics:
             found = rows if found is None else found.unionByName(rows)
         return found.orderBy("purchase_date", "statistic", "subject", "figure").limit(MOST)
 
-    def _has(self, table):
-        return self.clickhouse.query(
-            f"SELECT toInt64(count()) AS n FROM system.tables WHERE database = currentDatabase() AND name = '{table}'").first().n > 0
-
     def touched_since(self, days, moment):
         """Days whose live rows changed after a moment."""
-        table = "purchase_slices_touched" if self._has("purchase_slices_touched") else "purchase_days_touched"
-        rows = self.clickhouse.query(f"""SELECT DISTINCT toString(day) AS day FROM {table}
+        rows = self.clickhouse.query(f"""SELECT DISTINCT toString(day) AS day FROM purchase_slices_touched
             WHERE day IN ({_listed(days)}) AND touched_at >= toDateTime64('{moment:.6f}', 6, 'UTC')""").collect()
         return {row.day for row in rows}
 
@@ -105,11 +99,8 @@ class Analytics:
 
     def recompute(self, days):
         """Has the live statistics of days computed again from their rows."""
-        table, columns, more = "purchase_days_touched", "(day)", ""
-        if self._has("purchase_slices_touched"):
-            table, columns, more = "purchase_slices_touched", "(day, slice)", ", slice"
-        self.clickhouse.execute(
-            f"INSERT INTO {table} {columns} SELECT DISTINCT purchase_date{more} FROM purchases WHERE purchase_date IN ({_listed(days)})")
+        self.clickhouse.execute(f"""INSERT INTO purchase_slices_touched (day, slice)
+            SELECT DISTINCT purchase_date, slice FROM purchases WHERE purchase_date IN ({_listed(days)})""")
 
 
 def _listed(days):
