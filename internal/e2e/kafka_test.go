@@ -183,10 +183,10 @@ func TestApacheKafkaGivesTheSameResultThoughItIsKilledMidway(t *testing.T) {
 		loaded <- err
 	}()
 	conn := openClickHouse(t, stack)
-	eventually(t, time.Minute, "some purchases have reached ClickHouse", func() (bool, string) {
+	eventually(t, 2*time.Minute, "some purchases have reached ClickHouse", func() (bool, string) {
 		var rows uint64
 		err := conn.QueryRow(t.Context(), "SELECT count() FROM analytics.purchases").Scan(&rows)
-		return err == nil && rows > 5_000, fmt.Sprint(rows, err)
+		return err == nil && rows > 5_000, fmt.Sprintf("%d rows, %v; of the load %d results", rows, err, len(loaded))
 	})
 	kafka.kill()
 	kafka.start(t)

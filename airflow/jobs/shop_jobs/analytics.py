@@ -88,9 +88,9 @@ class Analytics:
 
     def touched_since(self, days, moment):
         """Days whose live rows changed after a moment."""
-        rows = self.clickhouse.query(f"""SELECT DISTINCT toString(day) AS day FROM purchase_slices_touched
+        rows = self.clickhouse.query(f"""SELECT DISTINCT toString(day) AS touched FROM purchase_slices_touched
             WHERE day IN ({_listed(days)}) AND touched_at >= toDateTime64('{moment:.6f}', 6, 'UTC')""").collect()
-        return {row.day for row in rows}
+        return {row.touched for row in rows}
 
     def note(self, run, found):
         spark = self.clickhouse.spark
