@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -162,6 +163,20 @@ func besideKafka(t *testing.T, kafka *apacheKafka) *upproc.Process {
 	}
 	r := startReplica(t, stack, pipelinesDir, env.StreamsAddress+"="+vars[env.StreamsAddress])
 	vars[env.APIAddress] = r.address
+	eventually(t, 3*time.Minute, "all streams are connected", func() (bool, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, vars[env.StreamsURL]+"/ready", nil)
+		if err != nil {
+			return false, err.Error()
+		}
+		request.SetBasicAuth(vars[env.StreamsUser], vars[env.StreamsPassword])
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false, err.Error()
+		}
+		defer response.Body.Close()
+		said, err := io.ReadAll(response.Body)
+		return response.StatusCode == http.StatusOK, fmt.Sprintf("%s %s %v", response.Status, said, err)
+	})
 	return stack
 }
 
@@ -186,7 +201,15 @@ func TestApacheKafkaGivesTheSameResultThoughItIsKilledMidway(t *testing.T) {
 	eventually(t, 2*time.Minute, "some purchases have reached ClickHouse", func() (bool, string) {
 		var rows uint64
 		err := conn.QueryRow(t.Context(), "SELECT count() FROM analytics.purchases").Scan(&rows)
-		return err == nil && rows > 5_000, fmt.Sprintf("%d rows, %v; of the load %d results", rows, err, len(loaded))
+		select {
+		case ended := <-loaded:
+			if ended != nil {
+				t.Fatalf("loading while Kafka is there: %v", ended)
+			}
+			loaded <- nil
+		default:
+		}
+		return err == nil && rows > 5_000, fmt.Sprint(rows, " rows ", err)
 	})
 	kafka.kill()
 	kafka.start(t)

@@ -2,6 +2,7 @@
 
     make bench/spark                        # 20,000,000 rows in the large day
     make bench/spark SPARK_ROWS=2000000
+    … bench/daily_job.py 2000000 history    # one of the two alone: day, history
 
 Starts a stack of its own, puts the days into STAGE, ClickHouse and Iceberg, and runs the job as users do, with
 spark-submit; its own lines tell how long each of its stages took.
@@ -29,27 +30,35 @@ TODAY = datetime.now(UTC).date()
 HISTORY = 10
 
 
-def main(rows):
+def main(rows, only=("day", "history")):
     with tempfile.TemporaryDirectory(prefix="shop-bench-spark-") as data:
         shop = Shop(data)
         try:
-            measure(shop, rows)
+            settings = Settings.from_environment(shop.env)
+            if "day" in only:
+                a_day(shop, settings, rows)
+            if "history" in only:
+                with_history(shop, settings, rows // 10)
         finally:
             shop.stop()
 
 
-def measure(shop, rows):
-    settings = Settings.from_environment(shop.env)
-    large, small = TODAY - timedelta(days=3), TODAY - timedelta(days=5)
+def a_day(shop, settings, rows):
+    day = TODAY - timedelta(days=3)
     with preparing(shop, settings) as fill:
-        fill(large, rows, 2_000_000_000)
-        fill(small, rows // 10, 1_000_000_000)
-    job("a day", shop, large)
-    before = job("a small day", shop, small)
+        fill(day, rows, 2_000_000_000)
+    job("a day", shop, day)
+
+
+def with_history(shop, settings, rows):
+    day = TODAY - timedelta(days=5)
+    with preparing(shop, settings) as fill:
+        fill(day, rows, 1_000_000_000)
+    before = job("a small day", shop, day)
     with preparing(shop, settings) as fill:
         for n in range(1, HISTORY + 1):
-            fill(small - timedelta(days=n), rows // 10, 1_000_000_000 - n * rows)
-    after = job(f"the same day, with {HISTORY} days as large before it", shop, small)
+            fill(day - timedelta(days=n), rows, 1_000_000_000 - n * rows)
+    after = job(f"the same day, with {HISTORY} days as large before it", shop, day)
     print(f"with ten times the history the same day took {after / before:.2f} of the time")
 
 
@@ -124,4 +133,4 @@ class preparing:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2:] or ("day", "history"))

@@ -80,7 +80,7 @@ class Shop:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return [line.split("\t") for line in answer.read().decode().splitlines()]
 
-    def eventually(self, what, condition, within=60):
+    def eventually(self, what, condition, within=120):
         """Waits for what another process brings about."""
         deadline = time.monotonic() + within
         while not (seen := condition()):
