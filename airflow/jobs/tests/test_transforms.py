@@ -80,6 +80,14 @@ def test_only_what_the_facts_have_taken_in_is_corrected(spark, events):
     assert changes["changed"].product_name == "Old" and changes["lacking"].product_name == "Lamp"
 
 
+def test_a_product_that_came_late_is_filled_in(spark, events):
+    table = purchases.without_repeats(events(("late", 1, DAY, "1"), ("known", 2, DAY, "1"))).selectExpr(
+        "*", "IF(id = 'late', NULL, 'Old') AS product_name", "'old' AS product_category", "price_at_time AS product_price", "id <> 'late' AS product_known")
+    products = spark.createDataFrame([("p1", "Lamp", "light", Decimal(1))], "product_id string, name string, category string, price decimal(18,4)")
+    [row] = facts.late_products(table, products).collect()
+    assert (row.op, row.id, row.product_name, row.product_category, row.product_known) == ("product", "late", "Lamp", "light", True)
+
+
 def test_differing_buckets_are_those_of_differing_rows(events):
     one = purchases.without_repeats(events(*[(f"id{n}", n, DAY, "1") for n in range(500)]))
     two = purchases.without_repeats(events(*[(f"id{n}", n, DAY, "2" if n == 7 else "1") for n in range(500)]))
