@@ -26,8 +26,8 @@ type replica struct {
 	process   *exec.Cmd
 }
 
-// startReplica runs the pipelines of a folder until the test ends, with the variables of the stack and others.
-func startReplica(t *testing.T, up *upproc.Process, pipelines string, others ...string) *replica {
+// startReplica runs the pipelines of a folder until the test ends.
+func startReplica(t *testing.T, up *upproc.Process, pipelines string) *replica {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -41,7 +41,6 @@ func startReplica(t *testing.T, up *upproc.Process, pipelines string, others ...
 	hash := sha256.Sum256([]byte(up.Env[env.StreamsPassword]))
 	r.variables = append(r.variables, env.APIAddress+"="+r.address, env.StreamsAddress+"=127.0.0.1:0",
 		"STREAMS_PASSWORD_HASH="+base64.StdEncoding.EncodeToString(hash[:]), "API_DEMO_USER=true", "API_ACCESS_LOG=false", "LOG_LEVEL=WARN")
-	r.variables = append(r.variables, others...)
 	if err := r.start(); err != nil {
 		t.Fatal(err)
 	}

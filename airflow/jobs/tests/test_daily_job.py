@@ -1,21 +1,15 @@
 """The daily job on data that the running program wrote, and the program on what the job wrote."""
 
-import os
-import subprocess
-import uuid
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from conftest import JOBS
 from pyspark.sql import functions as F
 from shop_jobs import command, stage
-from shop_jobs.analytics import Analytics
-from shop_jobs.databases import ClickHouse
 
 TODAY = datetime.now(UTC).date()
-FIRST, SECOND, THIRD, EMPTY, LARGE = (TODAY - timedelta(days=n) for n in (12, 11, 10, 9, 8))
+FIRST, SECOND, THIRD, EMPTY = (TODAY - timedelta(days=n) for n in (12, 11, 10, 9))
 FACTS = "shop.analytics.purchase_product_facts"
 PRODUCTS = {"lamp": ("Lamp", "light"), "desk": ("Desk", "wood"), "chair": ("Chair", "wood")}
 
@@ -184,79 +178,6 @@ def test_facts_are_corrected_and_the_stream_goes_on_behind(spark, settings, shop
     report = daily_job(FIRST, SECOND, THIRD)
     assert not report.wrong and not report.behind
     assert {report.facts[name] for name in ("inserted", "corrected", "deleted", "left to their stream")} == {0}
-
-
-def test_what_is_not_in_stage_yet_is_no_difference(shop, truth, daily_job):
-    late = purchase(1, FIRST, id="late")
-    truth.send(late)
-    shop.eventually("it is live", lambda: int(shop.clickhouse(
-        f"SELECT total_purchases FROM daily_purchase_stats WHERE purchase_date = '{FIRST}'")[0][0]) == truth.day(FIRST)[0])
-    report = daily_job(FIRST)
-    assert report.behind and not report.wrong
-    shop.stage()
-    report = daily_job(FIRST)
-    assert not report.behind and not report.wrong
-
-
-def test_a_difference_is_reported_and_nothing_overwritten(shop, truth, daily_job):
-    settle(shop, truth)
-    columns = "id, product_id, customer_id, seller_id, quantity, price_at_time, purchased_at, purchase_date, version, is_deleted"
-    ghost = f"('ghost', 'lamp', 1, 1, 1, 0.01, '{SECOND} 10:00:00', '{SECOND}', %d, %d)"
-    shop.clickhouse(f"INSERT INTO purchases ({columns}) VALUES {ghost % (2, 0)}")
-    report = daily_job(SECOND)
-    found = {(r.statistic, r.subject, r.figure): (r.batch_value, r.live_value) for r in report.wrong}
-    assert Decimal(found["products", "lamp", "total_revenue"][1]) - Decimal(found["products", "lamp", "total_revenue"][0]) == Decimal("0.01")
-    assert ("customers", "1", "total_purchases") in found
-    [[noted]] = shop.clickhouse(f"SELECT count() FROM batch_differences WHERE run_id = '{report.run}'")
-    assert int(noted) == len(report.wrong)
-    [[revenue]] = shop.clickhouse(f"SELECT total_revenue FROM batch_daily_purchase_stats WHERE purchase_date = '{SECOND}'")
-    assert Decimal(revenue) == truth.day(SECOND)[2]
-    assert shop.clickhouse("SELECT count() FROM purchases FINAL WHERE id = 'ghost'") == [["1"]]
-    shop.clickhouse(f"INSERT INTO purchases ({columns}) VALUES {ghost % (3, 1)}")
-
-
-def test_a_reader_sees_a_run_whole_or_not_at_all(spark, settings, shop, truth, daily_job):
-    daily_job(SECOND)
-    before = shop.clickhouse(f"SELECT category, total_revenue FROM batch_category_sales WHERE purchase_date = '{SECOND}' ORDER BY category")
-    # a run that was killed before its last write
-    other = str(uuid.uuid4())
-    ClickHouse(spark, settings.clickhouse).append(spark.createDataFrame(
-        [(str(SECOND), other, "light", 1, 1, Decimal("0.5"), Decimal("0.5"))],
-        "purchase_date string, run_id string, category string, total_purchases bigint, total_items bigint, "
-        "total_revenue decimal(38,4), sum_of_prices decimal(38,4)"), "batch_category_days")
-    assert shop.clickhouse(f"SELECT category, total_revenue FROM batch_category_sales WHERE purchase_date = '{SECOND}' ORDER BY category") == before
-
-
-def test_a_day_of_five_million(spark, settings, shop, truth, daily_job):
-    rows = 5_000_000
-    n = F.col("id")
-    (spark.range(0, rows, 1, 4).select(
-        F.concat(F.lit("large-"), F.lpad(n.cast("string"), 9, "0")).alias("id"), F.concat(F.lit("p"), (n % 50).cast("string")).alias("product_id"),
-        (n % 100_000 + 1).alias("customer_id"), (n % 9 + 1).alias("seller_id"), (n % 7 + 1).alias("quantity"),
-        ((n % 10_000 + 1).cast("decimal(10,0)") / 10_000).cast("decimal(18,4)").alias("price_at_time"),
-        F.timestamp_micros(F.unix_micros(F.lit(f"{LARGE} 00:00:00").cast("timestamp")) + n).alias("purchased_at"), F.lit(False).alias("deleted"),
-        F.lit("purchases").alias("_topic"), F.lit(0).alias("_partition"), (n + 1_000_000_000).alias("_offset"),
-        F.current_timestamp().alias("_timestamp"), F.lit(b"").alias("_value"))
-     .write.parquet(f"s3a://shop-stage-data/purchases/purchase_date={LARGE}"))
-    shop.clickhouse(f"""INSERT INTO purchases (id, product_id, customer_id, seller_id, quantity, price_at_time, purchased_at, purchase_date, version, is_deleted)
-        SELECT id, product_id, customer_id, seller_id, quantity, price_at_time, purchased_at, '{LARGE}', 2 * _offset, 0
-        FROM s3('{settings.s3_endpoint}/shop-stage-data/purchases/purchase_date={LARGE}/*.parquet', '{settings.s3_access_key}', '{settings.s3_secret_key}', 'Parquet')""")
-    Analytics(ClickHouse(spark, settings.clickhouse)).recompute([LARGE])
-    shop.eventually("the live statistics have the day", lambda: shop.clickhouse(
-        f"SELECT total_purchases FROM daily_purchase_stats WHERE purchase_date = '{LARGE}'") == [[str(rows)]])
-    report = daily_job(LARGE, facts=False)
-    items = sum(n % 7 + 1 for n in range(rows))
-    revenue = sum((n % 10_000 + 1) * (n % 7 + 1) for n in range(rows))
-    assert [(r.total_purchases, r.total_items, r.total_revenue) for r in report.totals] == [(rows, items, Decimal(revenue) / 10_000)]
-    assert not report.wrong and not report.behind
-
-
-def test_the_command_exits_with_what_it_found(shop, truth):
-    submit = [JOBS / "submit", "--master", "local[1]", "--conf", "spark.ui.enabled=false", JOBS / "daily_job.py"]
-    env = os.environ | shop.env | {"SPARK_LOCAL_IP": "127.0.0.1"}
-    done = subprocess.run([*submit, "--date", str(SECOND), "--no-facts"], env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "all figures agree with the live ones" in done.stdout and "seconds: start Spark" in done.stdout
 
 
 def test_arguments_that_make_no_sense_are_refused(settings, capsys):
