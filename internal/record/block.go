@@ -135,6 +135,14 @@ func Count(batch service.MessageBatch) (rows int) {
 	return rows
 }
 
+// Tombstone reports whether the row is a record without a value, which says that its key is gone.
+func (r *Row) Tombstone() (key []byte, is bool) {
+	if r.record == nil || r.record.Value != nil || !fromKafka(r.record) {
+		return nil, false
+	}
+	return r.record.Key, true
+}
+
 // Forged reports whether the row pretends to a place in Kafka that is not its own.
 func (r *Row) Forged() bool { return r.message != nil && Forged(r.message) }
 

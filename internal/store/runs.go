@@ -80,6 +80,8 @@ type Run struct {
 	Progress string `json:"progress"`
 	// CancelRequested says that somebody wants the run to end.
 	CancelRequested bool `json:"cancel_requested"`
+	// Report is what the run has to tell beside its counts; each kind of run has its own form.
+	Report map[string]any `json:"report,omitempty" doc:"What the run has to tell beside its counts, in a form of its own."`
 }
 
 // refusedAsBusy begins the error of a run that has not begun because another of its name was at work.
@@ -97,13 +99,13 @@ func (r Run) RefusedAsBusy() bool {
 
 const runColumns = `id::text, name, parameters, status, started_at, finished_at, rows_in, rows_out, rows_refused,
 	rows_skipped, objects, objects_refused, objects_unchanged, bytes, warnings, attempts, error, progress,
-	cancel_requested_at IS NOT NULL`
+	cancel_requested_at IS NOT NULL, report`
 
 func scanRun(row pgx.Row) (Run, error) {
 	var r Run
 	err := row.Scan(&r.ID, &r.Name, &r.Parameters, &r.Status, &r.StartedAt, &r.FinishedAt, &r.RowsIn, &r.RowsOut,
 		&r.RowsRefused, &r.RowsSkipped, &r.Objects, &r.ObjectsRefused, &r.ObjectsUnchanged, &r.Bytes, &r.Warnings, &r.Attempts,
-		&r.Error, &r.Progress, &r.CancelRequested)
+		&r.Error, &r.Progress, &r.CancelRequested, &r.Report)
 	r.StartedAt = r.StartedAt.UTC() // I6
 	if r.FinishedAt != nil {
 		*r.FinishedAt = r.FinishedAt.UTC()

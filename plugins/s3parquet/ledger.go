@@ -68,6 +68,13 @@ func (l *ledger) register(ctx context.Context, bucket, entity string, objects []
 	return l.store.RegisterRaw(ctx, bucket, entity, objects)
 }
 
+// erased returns those of some customers who asked to be forgotten.
+func (l *ledger) erased(ctx context.Context, ids []int64) (map[int64]bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	return l.store.ErasedAmong(ctx, ids)
+}
+
 func (l *ledger) close() {
 	l.store.Close()
 	l.store = nil

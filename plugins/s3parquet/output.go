@@ -216,7 +216,11 @@ func (o *output) WriteBatch(ctx context.Context, messages service.MessageBatch) 
 		clear(d.values)
 		o.decoders.Put(d)
 	}()
-	refused, err := o.decode(d, messages)
+	instead, err := o.instead(ctx, d, messages)
+	if err != nil {
+		return err
+	}
+	refused, err := o.decode(d, messages, instead)
 	if err != nil {
 		return err
 	}
@@ -246,7 +250,7 @@ type decoding struct {
 	values [][]byte
 }
 
-func (o *output) decode(d *decoding, messages service.MessageBatch) (refused service.MessageBatch, err error) {
+func (o *output) decode(d *decoding, messages service.MessageBatch, instead map[int][]byte) (refused service.MessageBatch, err error) {
 	d.batch.Reset()
 	d.values = d.values[:0]
 	for row, err := range record.Rows(messages) {
@@ -254,8 +258,14 @@ func (o *output) decode(d *decoding, messages service.MessageBatch) (refused ser
 		if err != nil {
 			return nil, fmt.Errorf("reading row %d of the batch: %w", source, err)
 		}
+		if kept, replaced := instead[source]; replaced {
+			row.Value = kept
+		}
 		d.values = append(d.values, row.Value)
 		reasons := noPosition
+		if _, gone := row.Tombstone(); gone && instead != nil && row.Value == nil {
+			continue // of a key that no row has
+		}
 		if row.Placed {
 			if reasons, err = d.decoder.Append(d.batch, row.Value, row.Position, source); err != nil {
 				return nil, fmt.Errorf("decoding a batch of %d rows: %w; lower its batching", record.Count(messages), err)
