@@ -81,6 +81,8 @@ func serveKafka(ctx context.Context, cfg childConfig) error {
 	debug.FreeOSMemory() // what reading the log took
 	createTopicsOnDemand(cluster)
 	go expireMembers(ctx, cfg.Address, clients)
+	touched := make(chan struct{}, 1)
+	compactOnDemand(cluster, touched)
 
 	retention := time.NewTicker(retentionInterval)
 	defer retention.Stop()
@@ -90,6 +92,8 @@ func serveKafka(ctx context.Context, cfg childConfig) error {
 			return nil
 		case <-retention.C:
 			cluster.ApplyRetention()
+		case <-touched:
+			cluster.Compact()
 		}
 	}
 }
@@ -114,6 +118,25 @@ func createTopicsOnDemand(cluster *kfake.Cluster) {
 			err := cluster.CreateTopic(*topic.Topic, kafkaPartitions, nil)
 			if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 				fmt.Fprintf(os.Stderr, "creating topic %s: %v\n", *topic.Topic, err)
+			}
+		}
+		return nil, nil, false // the broker answers
+	})
+}
+
+// compactOnDemand compacts what is to be compacted when somebody sets delete.retention.ms of a topic, and nothing
+// else. By itself the broker does so once an hour: who erases a person cannot wait for that. It writes its
+// files anew and is not to be killed amid that, so it does so no more often than it is asked to.
+func compactOnDemand(cluster *kfake.Cluster, touched chan<- struct{}) {
+	cluster.ControlKey(int16(kmsg.IncrementalAlterConfigs), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		// as above, each serves one request
+		cluster.DropControl()
+		compactOnDemand(cluster, touched)
+		alter, ok := req.(*kmsg.IncrementalAlterConfigsRequest)
+		if ok && len(alter.Resources) == 1 && len(alter.Resources[0].Configs) == 1 && alter.Resources[0].Configs[0].Name == "delete.retention.ms" {
+			select {
+			case touched <- struct{}{}:
+			default: // it is about to be done anyway
 			}
 		}
 		return nil, nil, false // the broker answers

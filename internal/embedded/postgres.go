@@ -120,6 +120,8 @@ func (p *postgresServer) command() (*exec.Cmd, error) {
 		"-c", "timezone=UTC", // I6
 		"-c", "log_timezone=UTC",
 		"-c", "logging_collector=off",
+		// without the values of rows, such as the e-mail address that is taken
+		"-c", "log_error_verbosity=terse",
 	), nil
 }
 

@@ -24,15 +24,19 @@ type topic struct {
 }
 
 var (
-	// compacted keeps the last event of each key for ever, and not all of them for a time.
-	compacted = map[string]string{"cleanup.policy": "compact"}
+	// erasable keeps the last event of each key for ever, and those before it for some days at most: what an
+	// erased person was is behind a tombstone.
+	erasable = map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": day, "segment.ms": day, "delete.retention.ms": day}
 	// versioned keeps, besides, every event for a time, so that a purchase that comes late is joined with what
 	// was true when it was made. Customers are not among them: what is erased of one must go at once.
 	versioned = map[string]string{"cleanup.policy": "compact", "min.compaction.lag.ms": strconv.FormatInt((31 * 24 * time.Hour).Milliseconds(), 10)}
 	// roomy has room for a record of the largest size that other topics take, with the reasons why it was
 	// refused on top: what cannot be set aside would stop its stream (I4).
-	roomy = map[string]string{"max.message.bytes": strconv.Itoa(8 << 20)}
+	roomy = map[string]string{"max.message.bytes": strconv.Itoa(8 << 20), "segment.ms": day}
 )
+
+// day is the milliseconds of one.
+const day = "86400000"
 
 // Rejected is what the topic of set-aside records of a topic is called.
 func Rejected(topic string) string { return topic + ".rejected" }
@@ -40,7 +44,7 @@ func Rejected(topic string) string { return topic + ".rejected" }
 var topics = []topic{
 	{name: "purchases", partitions: 6},
 	{name: "products", partitions: 3, config: versioned},
-	{name: "customers", partitions: 3, config: compacted},
+	{name: "customers", partitions: 3, config: erasable},
 	{name: "sellers", partitions: 3, config: versioned},
 	{name: Rejected("purchases"), partitions: 1, config: roomy},
 	{name: Rejected("products"), partitions: 1, config: roomy},

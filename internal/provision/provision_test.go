@@ -138,7 +138,7 @@ func TestATopicThatAProducerMadeFirstIsCompactedAllTheSame(t *testing.T) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	early := topic{name: "early", partitions: 2, config: compacted}
+	early := topic{name: "early", partitions: 2, config: erasable}
 	if _, err := admin.CreateTopic(t.Context(), 2, brokerDefault, nil, early.name); err != nil {
 		t.Fatal(err)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/minio/minio-go/v7"
 
+	"github.com/shop-connect/shop-connect/internal/objectstore"
 	"github.com/shop-connect/shop-connect/internal/store"
 )
 
@@ -121,4 +123,12 @@ func (w *compaction) finishOne(ctx context.Context, c store.Compaction) error {
 		return lock.DropCompaction(ctx, c.ID) // somebody else's: nothing may be removed for it
 	}
 	return w.follow(ctx, lock, c, info.ETag, info.Size)
+}
+
+// FinishMerges ends the merges of an entity that a crash has left, as the next compaction would. Whoever writes
+// an object of the lake anew needs that first: a merge removes its sources in the states that it has noted.
+func FinishMerges(ctx context.Context, objects objectstore.Config, client *minio.Client, ledger *store.Store, layer store.Layer, bucket, entity string) error {
+	l := &lake{objects: objects, client: client, store: ledger}
+	w := &compaction{compactor: &compactor{compactConfig: compactConfig{lake: l, layer: layer, bucket: bucket}, now: time.Now}}
+	return w.finishOpen(ctx, entity)
 }
