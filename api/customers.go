@@ -41,9 +41,7 @@ func (s *Server) registerCustomers() {
 	register(r.resource, huma.Operation{
 		OperationID: "change-customer", Method: http.MethodPut, Path: item, Summary: "Change any of a customer's fields",
 	}, auth.ScopeWrite, subset, map[string]string{"404": "There is no such customer.", "409": taken}, r.change)
-	register(r.resource, huma.Operation{
-		OperationID: "delete-customer", Method: http.MethodDelete, Path: item, Summary: "Delete a customer",
-	}, auth.ScopeWrite, nil, map[string]string{"404": "There is no such customer.", "422": "The id is not a number."}, r.delete)
+	r.registerDelete(item)
 	r.linkItems("customer_id", "customer", "change-customer", "delete-customer")
 	r.registerBulk(body)
 }
@@ -110,11 +108,4 @@ func (r customers) change(ctx context.Context, in *customerUpdate) (*one[store.C
 		return nil, r.problem(err)
 	}
 	return &one[store.Customer]{Body: c}, nil
-}
-
-func (r customers) delete(ctx context.Context, path *customerPath) (*struct{}, error) {
-	if err := r.shop.Store.DeleteCustomer(ctx, path.ID); err != nil {
-		return nil, r.problem(err)
-	}
-	return nil, nil
 }

@@ -21,6 +21,7 @@ import (
 	_ "github.com/shop-connect/shop-connect/plugins/batchrun"
 	_ "github.com/shop-connect/shop-connect/plugins/clickhousesink"
 	_ "github.com/shop-connect/shop-connect/plugins/contractcheck"
+	_ "github.com/shop-connect/shop-connect/plugins/erasure"
 	_ "github.com/shop-connect/shop-connect/plugins/icebergrepair"
 	_ "github.com/shop-connect/shop-connect/plugins/icebergsink"
 	_ "github.com/shop-connect/shop-connect/plugins/icebergupkeep"
