@@ -13,8 +13,8 @@ const maxVersions = 64
 // nothing is the number of the fragment of a key that is deleted.
 const nothing = 0
 
-// versions holds, for each key, what was true of it from when on. A key costs 25 to 60 bytes besides its
-// text, if it is no number, and 16 for each version after the first; a fragment is held once, however many
+// versions holds, for each key, what was true of it from when on. A key costs about 84 bytes besides its
+// text, if it is no number, and some 30 for each version after the first; a fragment is held once, however many
 // keys have it. There are no pointers in it for the garbage collector to follow but those of texts.
 type versions struct {
 	numbers map[int64]entry
