@@ -73,7 +73,8 @@ class DagRun:
         self.reach("deferred")
         eventually("the trigger runs", lambda: "running: " in self.log())
 
-    def log(self, task_id: str = "run", attempt: int = 1) -> str:
+    def log(self, task_id: str = "run", attempt: int | None = None) -> str:
+        attempt = attempt or self.task(task_id)["try_number"]
         content = self.client.ask("GET", f"{self.path}/taskInstances/{task_id}/logs/{attempt}?full_content=true")["content"]
         return "\n".join(str(line) for line in content)
 
@@ -97,7 +98,7 @@ def client(pytestconfig: pytest.Config, shop: Shop) -> Iterator[Client]:
     quick = {
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "120",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
