@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -91,7 +93,10 @@ func action(c *cli.Context) error {
 	if cfg.Dir, err = ensureDir(c.String(flagDataDir)); err != nil {
 		return err
 	}
-	err = Run(c.Context, cfg)
+	// an interrupted run must not leave its disk mounted
+	ctx, stop := signal.NotifyContext(c.Context, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err = Run(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("%w; again with --%s %d; data and logs are in %s", err, flagSeed, cfg.Seed, cfg.Dir)
 	}
