@@ -78,6 +78,7 @@ generate: build ## Write the texts that come from contracts: their JSON Schema a
 	$(BIN) contract schema > pipelines/contracts/contract.schema.json
 	$(BIN) contract reference pipelines/contracts > docs/contracts.md
 	$(BIN) metrics > docs/metrics.md
+	$(BIN) components > docs/components.md
 
 .PHONY: lint
 lint: ## Check Go and YAML style

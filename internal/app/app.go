@@ -82,6 +82,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(provisionCommand()),
 		service.CLIOptAddCommand(healthCommand()),
 		service.CLIOptAddCommand(metricsCommand()),
+		service.CLIOptAddCommand(componentsCommand(p.environment)),
 		service.CLIOptAddCommand(installCommand()),
 		service.CLIOptAddCommand(versionCommand()),
 		service.CLIOptAddCommand(contractCommand()),
