@@ -10,9 +10,9 @@ import (
 )
 
 // newcomer is a folder as somebody has it who has cloned and built: pipelines that may be edited, and the program.
-func newcomer(t *testing.T) (up *upproc.Process, dir string) {
+func newcomer(t *testing.T) string {
 	t.Helper()
-	dir = t.TempDir()
+	dir := t.TempDir()
 	for from, to := range map[string]string{pipelinesDir: "pipelines", "../../streams": "streams"} {
 		if err := os.CopyFS(filepath.Join(dir, to), os.DirFS(from)); err != nil {
 			t.Fatal(err)
@@ -28,13 +28,7 @@ func newcomer(t *testing.T) (up *upproc.Process, dir string) {
 	if err := os.Symlink(program, filepath.Join(dir, "bin", "shop-connect")); err != nil {
 		t.Fatal(err)
 	}
-	up = startUp(t, filepath.Join(dir, ".shop"), filepath.Join(dir, "pipelines"))
-	t.Cleanup(func() {
-		if err := up.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return up, dir
+	return dir
 }
 
 // The page is one story: its blocks run in one shell, one after the other.
@@ -50,7 +44,15 @@ func TestTheTutorialWorksAsWritten(t *testing.T) {
 		}
 		story.WriteString(block[2])
 	}
-	up, dir := newcomer(t)
-	t.Chdir(dir)
+	t.Chdir(newcomer(t))
+	up := startUp(t, ".shop", "pipelines")
+	defer stop(t, up)
 	runExample(t, up, []string{"bash", "-euo", "pipefail", "-c"}, story.String())
+}
+
+func stop(t *testing.T, up *upproc.Process) {
+	t.Helper()
+	if err := up.Stop(); err != nil {
+		t.Error(err)
+	}
 }
