@@ -15,7 +15,7 @@ GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z\/-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build install ## Start everything in a fresh directory, load 200,000 purchases, compare every layer
@@ -50,7 +50,7 @@ test/airflow: build install install/airflow ## The DAGs and the operator, on a r
 	@$$(airflow/install $(AIRFLOW_ENV))/bin/python -m pytest airflow/tests
 
 .PHONY: test
-test: build install test/yaml test/licences test/spark test/airflow ## Everything that a change must pass: Go, YAML, end to end
+test: build install test/yaml test/licences test/compose test/spark test/airflow ## Everything that a change must pass: Go, YAML, end to end
 	@test -d "$${ONLINE_RETAIL_DIR:-../shared/data/online-retail}" || echo "*** The Online Retail days are not here, their end-to-end test is SKIPPED: set ONLINE_RETAIL_DIR. ***"
 	go vet ./...
 	go test -timeout 30m ./...
@@ -72,9 +72,27 @@ test/spark: build install
 test/licences:
 	@./.ci/licences
 
+.PHONY: test/compose
+test/compose: ## Hold Compose file and Helm chart to what reads them; a module of its own
+	cd compose/check && go vet ./... && go test ./...
+
+.PHONY: licences
+licences: ## List every module in the program with its licence; fails on RCL and AGPL
+	@./.ci/licences report
+
+.PHONY: sbom
+sbom: build ## Write what the program consists of to bin/sbom.cdx.json (CycloneDX)
+	@go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 bin -json -licenses -output bin/sbom.cdx.json $(BIN)
+	@echo bin/sbom.cdx.json
+
+# Asks vuln.go.dev, so it is not part of `make test`, which must pass without the internet.
+.PHONY: vulnerabilities
+vulnerabilities: ## Look for known vulnerabilities in what is linked and called
+	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./cmd/shop-connect
+
 # Tests fail where a committed file differs from what this writes.
 .PHONY: generate
-generate: build ## Write the texts that come from contracts: their JSON Schema and reference
+generate: build ## Write the texts that come from contracts, specs and metrics
 	$(BIN) contract schema > pipelines/contracts/contract.schema.json
 	$(BIN) contract reference pipelines/contracts > docs/contracts.md
 	$(BIN) metrics > docs/metrics.md
