@@ -81,6 +81,7 @@ func (p *program) run(ctx context.Context, args []string, extra ...service.CLIOp
 		service.CLIOptAddCommand(upCommand(p)),
 		service.CLIOptAddCommand(provisionCommand()),
 		service.CLIOptAddCommand(healthCommand()),
+		service.CLIOptAddCommand(doctorCommand()),
 		service.CLIOptAddCommand(metricsCommand()),
 		service.CLIOptAddCommand(componentsCommand(p.environment)),
 		service.CLIOptAddCommand(installCommand()),

@@ -30,6 +30,15 @@ ORDER BY name`
 	writeLedger = `INSERT INTO schema_migrations (name) VALUES (?)`
 )
 
+// ClickHouseMigrations are the files of this version that a ClickHouse has to have run.
+func ClickHouseMigrations() []string {
+	files, _ := fs.Glob(clickhouseFiles, "clickhouse/*.sql") // only a bad pattern is an error
+	for i, file := range files {
+		files[i] = path.Base(file)
+	}
+	return files
+}
+
 func migrateClickHouse(ctx context.Context, vars map[string]string) error {
 	options, err := clickhouse.ParseDSN(vars[env.ClickHouseDSN])
 	if err != nil {

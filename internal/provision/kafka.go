@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,12 +16,12 @@ import (
 	"github.com/shop-connect/shop-connect/internal/env"
 )
 
-// topic is a Kafka topic as the streams need it. Its number of partitions is the number of replicas that
+// Topic is a Kafka topic as the streams need it. Its number of partitions is the number of replicas that
 // can share its work; it is for good, since a key must stay in its partition.
-type topic struct {
-	name       string
-	partitions int32
-	config     map[string]string
+type Topic struct {
+	Name       string
+	Partitions int32
+	Config     map[string]string
 }
 
 var (
@@ -41,16 +42,19 @@ const day = "86400000"
 // Rejected is what the topic of set-aside records of a topic is called.
 func Rejected(topic string) string { return topic + ".rejected" }
 
-var topics = []topic{
-	{name: "purchases", partitions: 6},
-	{name: "products", partitions: 3, config: versioned},
-	{name: "customers", partitions: 3, config: erasable},
-	{name: "sellers", partitions: 3, config: versioned},
-	{name: Rejected("purchases"), partitions: 1, config: roomy},
-	{name: Rejected("products"), partitions: 1, config: roomy},
-	{name: Rejected("customers"), partitions: 1, config: roomy},
-	{name: Rejected("sellers"), partitions: 1, config: roomy},
+var topics = []Topic{
+	{Name: "purchases", Partitions: 6},
+	{Name: "products", Partitions: 3, Config: versioned},
+	{Name: "customers", Partitions: 3, Config: erasable},
+	{Name: "sellers", Partitions: 3, Config: versioned},
+	{Name: Rejected("purchases"), Partitions: 1, Config: roomy},
+	{Name: Rejected("products"), Partitions: 1, Config: roomy},
+	{Name: Rejected("customers"), Partitions: 1, Config: roomy},
+	{Name: Rejected("sellers"), Partitions: 1, Config: roomy},
 }
+
+// Topics are those that the streams need.
+func Topics() []Topic { return slices.Clone(topics) }
 
 // brokerDefault leaves replication to the cluster.
 const brokerDefault = -1
@@ -64,20 +68,20 @@ func createTopics(ctx context.Context, vars map[string]string) error {
 	admin := kadm.NewClient(client)
 	for _, t := range topics {
 		if err := createTopic(ctx, admin, t); err != nil {
-			return fmt.Errorf("topic %s: %w", t.name, err)
+			return fmt.Errorf("topic %s: %w", t.Name, err)
 		}
 	}
 	return nil
 }
 
-func createTopic(ctx context.Context, admin *kadm.Client, t topic) error {
-	configs := make(map[string]*string, len(t.config))
+func createTopic(ctx context.Context, admin *kadm.Client, t Topic) error {
+	configs := make(map[string]*string, len(t.Config))
 	var changes []kadm.AlterConfig
-	for name, value := range t.config {
+	for name, value := range t.Config {
 		configs[name] = &value
 		changes = append(changes, kadm.AlterConfig{Name: name, Value: &value})
 	}
-	_, err := admin.CreateTopic(ctx, t.partitions, brokerDefault, configs, t.name)
+	_, err := admin.CreateTopic(ctx, t.Partitions, brokerDefault, configs, t.Name)
 	switch {
 	case !errors.Is(err, kerr.TopicAlreadyExists):
 		return err
@@ -85,10 +89,10 @@ func createTopic(ctx context.Context, admin *kadm.Client, t topic) error {
 		return nil
 	}
 	// a producer that came first, or an earlier version, made the topic with other settings
-	answers, err := admin.AlterTopicConfigs(ctx, changes, t.name)
+	answers, err := admin.AlterTopicConfigs(ctx, changes, t.Name)
 	if err != nil {
 		return err
 	}
-	_, err = answers.On(t.name, func(r *kadm.AlterConfigsResponse) error { return r.Err })
+	_, err = answers.On(t.Name, func(r *kadm.AlterConfigsResponse) error { return r.Err })
 	return err
 }

@@ -89,12 +89,12 @@ func TestAllMayRunAgainAndInSeveralReplicasAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, topic := range topics {
-		if got := len(details[topic.name].Partitions); got != int(topic.partitions) {
-			t.Errorf("topic %s has %d partitions, want %d", topic.name, got, topic.partitions)
+		if got := len(details[topic.Name].Partitions); got != int(topic.Partitions) {
+			t.Errorf("topic %s has %d partitions, want %d", topic.Name, got, topic.Partitions)
 		}
-		for key, want := range topic.config {
-			if got := setting(t, admin, topic.name, key); got != want {
-				t.Errorf("topic %s has %s %s, want %s", topic.name, key, got, want)
+		for key, want := range topic.Config {
+			if got := setting(t, admin, topic.Name, key); got != want {
+				t.Errorf("topic %s has %s %s, want %s", topic.Name, key, got, want)
 			}
 		}
 	}
@@ -138,14 +138,14 @@ func TestATopicThatAProducerMadeFirstIsCompactedAllTheSame(t *testing.T) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	early := topic{name: "early", partitions: 2, config: erasable}
-	if _, err := admin.CreateTopic(t.Context(), 2, brokerDefault, nil, early.name); err != nil {
+	early := Topic{Name: "early", Partitions: 2, Config: erasable}
+	if _, err := admin.CreateTopic(t.Context(), 2, brokerDefault, nil, early.Name); err != nil {
 		t.Fatal(err)
 	}
 	if err := createTopic(t.Context(), admin, early); err != nil {
 		t.Fatal(err)
 	}
-	if got := setting(t, admin, early.name, "cleanup.policy"); got != "compact" {
+	if got := setting(t, admin, early.Name, "cleanup.policy"); got != "compact" {
 		t.Errorf("cleanup.policy is %s", got)
 	}
 }

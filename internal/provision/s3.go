@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -12,6 +13,9 @@ import (
 )
 
 var buckets = []string{"shop-raw-data", "shop-stage-data", "shop-quarantine", "analytics"}
+
+// Buckets are those that the streams need.
+func Buckets() []string { return slices.Clone(buckets) }
 
 func createBuckets(ctx context.Context, vars map[string]string) error {
 	endpoint, err := url.Parse(vars[env.S3Endpoint])

@@ -23,6 +23,8 @@ func (s *Store) AdoptContracts(ctx context.Context, contracts ...*contract.Contr
 	return errors.Join(faults...)
 }
 
+const latestContract = `SELECT document FROM contracts WHERE entity = $1 ORDER BY version DESC LIMIT 1`
+
 // adoptContract holds a contract against the latest one of its entity. Replicas that start at once wait
 // for each other.
 func (s *Store) adoptContract(ctx context.Context, c *contract.Contract) error {
@@ -31,7 +33,7 @@ func (s *Store) adoptContract(ctx context.Context, c *contract.Contract) error {
 			return err
 		}
 		var latest string
-		err := tx.QueryRow(ctx, `SELECT document FROM contracts WHERE entity = $1 ORDER BY version DESC LIMIT 1`, c.Entity).Scan(&latest)
+		err := tx.QueryRow(ctx, latestContract, c.Entity).Scan(&latest)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 		case err != nil:

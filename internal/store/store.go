@@ -43,11 +43,16 @@ func poolConfig(dsn string) (*pgxpool.Config, error) {
 
 // Open connects, and brings the schema up to date where it is not.
 func Open(ctx context.Context, dsn string) (*Store, error) {
-	cfg, err := poolConfig(dsn)
-	if err != nil {
+	if err := Migrate(ctx, dsn); err != nil {
 		return nil, err
 	}
-	if err := Migrate(ctx, dsn); err != nil {
+	return OpenAsIs(ctx, dsn)
+}
+
+// OpenAsIs leaves the schema as it is, for those who only look. It connects when it is first asked.
+func OpenAsIs(ctx context.Context, dsn string) (*Store, error) {
+	cfg, err := poolConfig(dsn)
+	if err != nil {
 		return nil, err
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)

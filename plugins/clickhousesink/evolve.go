@@ -15,7 +15,7 @@ func addColumns(ctx context.Context, conn driver.Conn, cfg config) error {
 		return err
 	}
 	for i, field := range cfg.contract.Fields {
-		if _, found := present[field.Name]; found || field.Required || i == cfg.contract.Key {
+		if !gains(cfg.contract, i, present) {
 			continue
 		}
 		statement := fmt.Sprintf("ALTER TABLE %s ADD COLUMN IF NOT EXISTS %s Nullable(%s)", cfg.table, quote(field.Name), wireTypes[field.Type])

@@ -181,7 +181,11 @@ func check(ctx context.Context, conn driver.Conn, table string, columns []wanted
 	if err != nil {
 		return nil, err
 	}
-	var faults []error
+	return present, errors.Join(misfits(table, present, columns)...)
+}
+
+// misfits are the columns wanted of a table that it lacks, or has with a type that does not hold every value.
+func misfits(table string, present map[string]string, columns []wanted) (faults []error) {
 	for _, column := range columns {
 		kind, ok := present[column.name]
 		switch {
@@ -193,7 +197,7 @@ func check(ctx context.Context, conn driver.Conn, table string, columns []wanted
 				column.name, table, kind, strings.Join(accepted[column.wire], " or ")))
 		}
 	}
-	return present, errors.Join(faults...)
+	return faults
 }
 
 // plain is a type without what only says how it is stored.

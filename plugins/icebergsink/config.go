@@ -37,7 +37,7 @@ func Spec() *service.ConfigSpec {
 		Fields(icebergcatalog.Fields()...).
 		Fields(
 			service.NewStringField(fieldContract).Description("Path of the contract whose fields are the table's columns. A field added to it later becomes a column of the table at the next start."),
-			service.NewStringField(fieldDayColumn).Description("Name of a column with the row's business day in `timezone`, which the sink computes for contracts that have an event time. Empty for none.").Default("purchase_date"),
+			service.NewStringField(fieldDayColumn).Description("Name of a column with the row's business day in `timezone`, which the sink computes for contracts that have an event time. Empty for none.").Default(defaultDayColumn),
 			service.NewStringListField(fieldPartitionBy).Description("Partition fields: a column, or `year(c)`, `month(c)`, `day(c)`, `hour(c)`, `bucket(n, c)`, `truncate(n, c)` of one.").Default([]any{}).Example([]any{"purchase_date", "bucket(16, id)"}),
 			service.NewStringListField(fieldSortBy).Description("Columns that each file is sorted by, each with `desc` behind it where it descends, so that readers can pass over what they do not look for. Sorting costs throughput; without it rows lie as they came.").Default([]any{}).Example([]any{"product_id", "purchased_at desc"}).Advanced(),
 			service.NewIntField(fieldTargetBytes).Description("How large a data file becomes at most, about. A batch that is larger makes several of a partition.").Default(128<<20).Advanced(),
@@ -48,6 +48,8 @@ func Spec() *service.ConfigSpec {
 			quarantine.Field(),
 		)
 }
+
+const defaultDayColumn = "purchase_date"
 
 func init() {
 	service.MustRegisterBatchOutput("iceberg_table", Spec(), fromParsed)

@@ -122,44 +122,21 @@ func evolve(ctx context.Context, tbl *table.Table, cfg *config) (*table.Table, e
 	if v := tbl.Metadata().Version(); v != 2 {
 		return nil, fmt.Errorf("the table has format version %d, this sink writes 2", v)
 	}
-	tx := tbl.NewTransaction()
-	update := tx.UpdateSchema(true, false)
-	changed := false
-	var faults []error
-	wanted := cfg.schema()
-	for _, want := range wanted.Fields() {
-		have, found := tbl.Schema().FindFieldByName(want.Name)
-		_, wasInt := have.Type.(iceberg.Int32Type)
-		switch {
-		case !found && wasColumn(tbl, want.Name):
-			// Adding it anew would leave what it held under another name, or nowhere.
-			faults = append(faults, fmt.Errorf("column %q was dropped or renamed in the table: rename it back, or take the field out of the contract or give it another name", want.Name))
-		case !found && want.Required:
-			faults = append(faults, fmt.Errorf("the table has no column %q: create a new table", want.Name))
-		case !found:
-			update.AddColumn([]string{want.Name}, want.Type, want.Doc, false, nil)
-			changed = true
-		case have.Type.Equals(want.Type):
-		case wasInt && want.Type.Equals(iceberg.PrimitiveTypes.Int64):
-			update.UpdateColumn([]string{want.Name}, table.ColumnUpdate{FieldType: iceberg.Optional[iceberg.Type]{Val: want.Type, Valid: true}})
-			changed = true
-		default:
-			faults = append(faults, fmt.Errorf("column %q is %s in the table and %s by the contract: change one of them", want.Name, have.Type, want.Type))
-		}
-		if i := cfg.contract.Index(want.Name); found && have.Required && i >= 0 && i != cfg.contract.Key && !cfg.contract.Fields[i].Required {
-			faults = append(faults, fmt.Errorf("column %q is required in the table and may be absent by the contract", want.Name))
-		}
-	}
-	for _, have := range tbl.Schema().Fields() {
-		if _, known := wanted.FindFieldByName(have.Name); have.Required && !known {
-			faults = append(faults, fmt.Errorf("column %q is required in the table and unknown to the contract", have.Name))
-		}
-	}
-	faults = append(faults, checkSpec(tbl, cfg.partitionBy))
+	d := compare(tbl, cfg)
+	faults := append(d.faults, checkSpec(tbl, cfg.partitionBy))
 	if err := errors.Join(faults...); err != nil {
 		return tbl, err
 	}
+	tx := tbl.NewTransaction()
+	changed := len(d.gained)+len(d.widened) > 0
 	if changed {
+		update := tx.UpdateSchema(true, false)
+		for _, field := range d.gained {
+			update.AddColumn([]string{field.Name}, field.Type, field.Doc, false, nil)
+		}
+		for _, field := range d.widened {
+			update.UpdateColumn([]string{field.Name}, table.ColumnUpdate{FieldType: iceberg.Optional[iceberg.Type]{Val: field.Type, Valid: true}})
+		}
 		if err := update.Commit(); err != nil {
 			return nil, err
 		}
