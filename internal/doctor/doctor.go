@@ -151,14 +151,19 @@ func (e *examination) ask(ctx context.Context, s server, c check) []Finding {
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil { // what it has found since is only that its time was up
-		found = []Finding{fault("see whether its process runs and is not stopped, whether its machine swaps or its disk is full, and what is between here and there; then run this again",
-			"no answer within %s", e.Patience)}
+		found = []Finding{silent(e.Patience)}
 	}
 	for i := range found {
 		found[i].Server, found[i].Check = s.name, c.name
 		found[i].Found, found[i].Do = oneLine(found[i].Found), oneLine(found[i].Do)
 	}
 	return found
+}
+
+// silent is what is found of a server that takes connections, if that, and says nothing.
+func silent(waited time.Duration) Finding {
+	return fault("see whether its process runs and is not stopped, whether its machine swaps or its disk is full, and what is between here and there; then run this again",
+		"no answer within %s", waited.Round(time.Second))
 }
 
 // oneLine makes one line of an error of several.

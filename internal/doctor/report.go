@@ -80,7 +80,8 @@ func newRedactor(vars map[string]string) *strings.Replacer {
 			values = append(values, password, url.QueryEscape(password), url.PathEscape(password))
 			continue
 		}
-		values = append(values, dsn) // where in it the password is cannot be told
+		// where in it the password is cannot be told, and messages have it in pieces
+		values = append(values, strings.FieldsFunc(dsn, func(r rune) bool { return strings.ContainsRune(":@/?&='", r) || r == ' ' })...)
 	}
 	var pairs []string
 	for _, value := range values {

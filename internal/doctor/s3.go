@@ -86,15 +86,9 @@ type probe struct {
 	ledger *store.Store
 }
 
-// run looks, lists, puts, gets and deletes, and stops at the first that is refused.
+// run lists, puts, gets and deletes, and stops at the first that is refused. It does not ask whether the bucket
+// exists: the answer to that does not tell wrong keys from missing rights.
 func (p probe) run(ctx context.Context) Finding {
-	there, err := p.client.BucketExists(ctx, p.name)
-	if err != nil {
-		return p.refusal("looking for the bucket", err)
-	}
-	if !there {
-		return fault(provisionDoes, "there is no bucket %s", p.name)
-	}
 	listing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for object := range p.client.ListObjects(listing, p.name, minio.ListObjectsOptions{MaxKeys: 1}) {
@@ -148,7 +142,7 @@ func (p probe) refusal(doing string, err error) Finding {
 	do := "see the store's log"
 	switch answer.Code {
 	case minio.NoSuchBucket:
-		do = provisionDoes
+		return fault(provisionDoes, "there is no bucket %s", p.name)
 	case "InvalidAccessKeyId", "SignatureDoesNotMatch":
 		do = "correct " + env.S3AccessKey + " and " + env.S3SecretKey
 	case minio.AccessDenied, "AllAccessDisabled":
