@@ -34,7 +34,7 @@ func TestTheDoctorLooksAtARunningShop(t *testing.T) {
 	if code != 0 || !strings.Contains(report, "\nall is well") {
 		t.Errorf("exit code %d:\n%s", code, report)
 	}
-	if err := os.RemoveAll(filepath.Join(dataDir, "s3", "shop-quarantine")); err != nil {
+	if err := os.RemoveAll(filepath.Join(dataDir, "s3", "buckets", "shop-quarantine")); err != nil {
 		t.Fatal(err)
 	}
 	if report, code = doctor(); code != 1 || !strings.Contains(report, "there is no bucket shop-quarantine") {
