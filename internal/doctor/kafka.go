@@ -95,7 +95,7 @@ func checkTopic(wanted provision.Topic, have kadm.TopicDetail, there bool) (foun
 	if have.Err != nil {
 		return []Finding{fault("see the logs of the brokers", "topic %s: %v", wanted.Name, have.Err)}
 	}
-	if n := int32(len(have.Partitions)); n < wanted.Partitions { //nolint:gosec // few
+	if n := int32(len(have.Partitions)); n < wanted.Partitions {
 		found = append(found, warning("so many replicas share its work at most. Do not add partitions while records are in it, since a key must stay in its own: stop what writes, wait until the lag is 0, delete the topic, and run `shop-connect provision`",
 			"topic %s has %d partitions, not %d", wanted.Name, n, wanted.Partitions))
 	}

@@ -91,11 +91,8 @@ type probe struct {
 func (p probe) run(ctx context.Context) Finding {
 	listing, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for object := range p.client.ListObjects(listing, p.name, minio.ListObjectsOptions{MaxKeys: 1}) {
-		if object.Err != nil {
-			return p.refusal("listing", object.Err)
-		}
-		break
+	if first := <-p.client.ListObjects(listing, p.name, minio.ListObjectsOptions{MaxKeys: 1}); first.Err != nil {
+		return p.refusal("listing", first.Err)
 	}
 	key, content := probePrefix+uuid.NewString(), []byte("shop-connect doctor")
 	if _, err := p.client.PutObject(ctx, p.name, key, bytes.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {

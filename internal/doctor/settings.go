@@ -85,7 +85,7 @@ func (e *examination) checkDisk(context.Context) []Finding {
 	if err := syscall.Statfs(e.DataDir, &stat); err != nil {
 		return []Finding{warning("see whether the folder is there and may be read", "asking for free space: %v", &os.PathError{Op: "statfs", Path: e.DataDir, Err: err})}
 	}
-	free := stat.Bavail * uint64(stat.Bsize) //nolint:gosec // block sizes are positive
+	free := stat.Bavail * uint64(stat.Bsize)
 	if free < minFree {
 		return []Finding{warning("make room; `shop-connect run-batch retention` removes old objects, `make clean` everything", "%d MiB are free", free>>20)}
 	}

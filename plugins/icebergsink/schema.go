@@ -123,8 +123,7 @@ func evolve(ctx context.Context, tbl *table.Table, cfg *config) (*table.Table, e
 		return nil, fmt.Errorf("the table has format version %d, this sink writes 2", v)
 	}
 	d := compare(tbl, cfg)
-	faults := append(d.faults, checkSpec(tbl, cfg.partitionBy))
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(errors.Join(d.faults...), checkSpec(tbl, cfg.partitionBy)); err != nil {
 		return tbl, err
 	}
 	tx := tbl.NewTransaction()
