@@ -145,6 +145,7 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	} {
 		begun := time.Now()
 		resp := answerOf(t, sendPart(t, address, tc.path, tc.announced, "{", tc.header))
+		resp.Body.Close()
 		if took := time.Since(begun); resp.StatusCode != tc.status || !resp.Close || took > 2*time.Second {
 			t.Errorf("%s: answer is %s, close %v, after %v", tc.name, resp.Status, resp.Close, took)
 		}
@@ -155,7 +156,9 @@ func TestAnswerToAWholeBodyKeepsTheConnection(t *testing.T) {
 	address := serve(t, newServer(t, nil))
 	const login = `{"username":"admin","password":"admin"}`
 	conn := sendPart(t, address, "/api/v1/token", len(login), login, jsonBody)
-	if resp := answerOf(t, conn); resp.StatusCode != 200 || resp.Close {
+	resp := answerOf(t, conn)
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 || resp.Close {
 		t.Errorf("answer is %s, close %v", resp.Status, resp.Close)
 	}
 }

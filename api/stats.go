@@ -114,7 +114,7 @@ func (r stats) categories(ctx context.Context, q *categoriesQuery) (*statRows[ca
 }
 
 func (r stats) trends(ctx context.Context, q *trendsQuery) (*statRows[trendRow], error) {
-	from, to, err := q.DaysQuery.parse()
+	from, to, err := q.parse()
 	if err != nil {
 		return nil, err
 	}

@@ -18,9 +18,7 @@ import (
 func (b *backends) followVitals(ctx context.Context, config *api.Config, metrics *service.Metrics) {
 	checks := map[string]func(context.Context) error{}
 	for _, some := range []map[string]api.Check{config.Checks, config.StreamChecks} {
-		for name, check := range some {
-			checks[name] = check
-		}
+		maps.Copy(checks, some)
 	}
 	lag := lagOf(b.kafka, slices.Collect(maps.Keys(b.shop.Contracts)))
 	sources := append(vitals.FromLedger(ledger{b.store, config.Quarantine.Catalog}),

@@ -60,7 +60,7 @@ func prepareIdle(ctx context.Context, b *bench) error {
 	etag := ""
 	listing, stop := context.WithCancel(ctx)
 	defer stop()
-	if object, any := <-client.ListObjects(listing, rawBucket, minio.ListObjectsOptions{Prefix: idleFolder, Recursive: true, MaxKeys: 1}); any {
+	if object, found := <-client.ListObjects(listing, rawBucket, minio.ListObjectsOptions{Prefix: idleFolder, Recursive: true, MaxKeys: 1}); found {
 		if object.Err != nil {
 			return fmt.Errorf("listing objects: %w", object.Err)
 		}

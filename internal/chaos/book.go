@@ -52,10 +52,10 @@ func (b *book) attempt(rows []row) {
 
 // fate finds the account of a row, and opens it. The caller holds the lock.
 func (b *book) fate(r row) *fate {
-	switch {
-	case r.kind == sound:
+	switch r.kind {
+	case sound:
 		return account(b.events, r.event)
-	case r.kind == brokenForAPI:
+	case brokenForAPI:
 		return account(b.refused, string(r.text))
 	}
 	return account(b.broken, string(r.text))
@@ -87,8 +87,8 @@ func (b *book) giveUp(rows []row) {
 	b.unknown += int64(len(rows))
 }
 
-// violate notes an answer that no fault excuses.
-func (b *book) violate(format string, args ...any) {
+// violatef notes an answer that no fault excuses.
+func (b *book) violatef(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.violations) < 20 {

@@ -63,12 +63,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer w.close()
-	w.say("seed %d: %d replicas, %d events a second, data in %s", cfg.Seed, replicaCount, cfg.Rate, cfg.Dir)
+	w.sayf("seed %d: %d replicas, %d events a second, data in %s", cfg.Seed, replicaCount, cfg.Rate, cfg.Dir)
 	random := rand.New(rand.NewPCG(cfg.Seed, 0xc4a05))
 	for n := 0; ctx.Err() == nil; n++ {
 		s := chosen[n%len(chosen)]
 		if err := w.play(ctx, s, rand.New(rand.NewPCG(random.Uint64(), 1))); err != nil {
-			w.say("in all: %s", w.summary())
+			w.sayf("in all: %s", w.summary())
 			return fmt.Errorf("scenario %s, round %d of seed %d: %w", s.name, n+1, cfg.Seed, err)
 		}
 		late := cfg.Duration > 0 && time.Since(w.began) > cfg.Duration
@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 			break
 		}
 	}
-	w.say("in all: %s; 0 lost, 0 twice", w.summary())
+	w.sayf("in all: %s; 0 lost, 0 twice", w.summary())
 	return errors.Join(append(w.wrongs, ctx.Err())...)
 }
 
@@ -111,7 +111,7 @@ func (w *world) play(ctx context.Context, s scenario, random *rand.Rand) error {
 	for _, r := range w.replicas {
 		r.log.take()
 	}
-	w.say("%s: %s", s.name, s.doc)
+	w.sayf("%s: %s", s.name, s.doc)
 	w.traffic.start(ctx)
 	err := s.run(ctx, &round{world: w, random: random, lasts: w.cfg.Lasts})
 	err = errors.Join(err, w.mend(ctx))
@@ -123,7 +123,7 @@ func (w *world) play(ctx context.Context, s scenario, random *rand.Rand) error {
 	w.traffic.halt()
 	c, drained, err := w.settle(ctx)
 	attemptedNow, unknownNow := w.book.totals()
-	w.say("%s: %d kills, %d other faults in %s; %d events, %d of them never answered; all came right in %s",
+	w.sayf("%s: %d kills, %d other faults in %s; %d events, %d of them never answered; all came right in %s",
 		s.name, w.kills-kills, w.faults+w.pauses-faults, lasted.Round(time.Second/10), attemptedNow-attempted, unknownNow-unknown,
 		drained.Round(time.Second/10))
 	if err != nil {
@@ -155,7 +155,7 @@ func (w *world) checkLogs(lasted time.Duration) error {
 	for _, r := range w.replicas {
 		lines, busiest := r.log.take()
 		average := float64(lines) / lasted.Seconds()
-		w.say("  %s logged %.1f lines a second, %d in the busiest; it ended %d times by itself", r.name, average, busiest, r.takeDeaths())
+		w.sayf("  %s logged %.1f lines a second, %d in the busiest; it ended %d times by itself", r.name, average, busiest, r.takeDeaths())
 		if average > maxLinesPerSecond {
 			return fmt.Errorf("%w: %s floods its log with %.0f lines a second", ErrDiffers, r.name, average)
 		}

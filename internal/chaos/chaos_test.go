@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -44,10 +43,12 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "building shop-connect:", err)
 		return 1
 	}
-	_, file, _, _ := runtime.Caller(0)
 	cache := os.Getenv("SHOP_CONNECT_CACHE")
 	if cache == "" {
-		cache = filepath.Join(filepath.Dir(file), "..", "..", ".cache")
+		if cache, err = filepath.Abs(filepath.Join("..", "..", ".cache")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	if err := os.Setenv("SHOP_CONNECT_CACHE", cache); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -36,7 +36,7 @@ func (c *comparison) add(claim string, held, lost, twice, wrong int64) {
 	c.lines = append(c.lines, reconcile.Line{Claim: claim, Figures: figures, Holds: lost+twice+wrong == 0})
 }
 
-func (c *comparison) sample(format string, args ...any) {
+func (c *comparison) samplef(format string, args ...any) {
 	if len(c.samples) < 30 {
 		c.samples = append(c.samples, fmt.Sprintf(format, args...))
 	}
@@ -82,7 +82,7 @@ func (c *comparison) kafka(b *book, t *tally) {
 		}
 		if f.acked && f.seen == 0 {
 			lost++
-			c.sample("acknowledged and not in Kafka: %+v", e)
+			c.samplef("acknowledged and not in Kafka: %+v", e)
 		}
 	}
 	for _, texts := range []map[string]*fate{b.broken, b.refused} {
@@ -92,13 +92,13 @@ func (c *comparison) kafka(b *book, t *tally) {
 			}
 			if f.acked && f.seen == 0 {
 				lost++
-				c.sample("acknowledged and not in Kafka: %s", text)
+				c.samplef("acknowledged and not in Kafka: %s", text)
 			}
 		}
 	}
 	c.add("acknowledged events are in Kafka", acked, lost, 0, 0)
 	for _, text := range t.strange {
-		c.sample("nobody has sent %s", text)
+		c.samplef("nobody has sent %s", text)
 	}
 	c.add("records of Kafka were sent by somebody", t.records, 0, 0, int64(len(t.strange)))
 }
@@ -133,17 +133,17 @@ func (c *comparison) table(claim string, live map[string]reconcile.Sale, read fu
 		rows++
 		if _, again := found[id]; again {
 			twice++
-			c.sample("%s: %s is there twice", claim, id)
+			c.samplef("%s: %s is there twice", claim, id)
 			return
 		}
 		found[id] = struct{}{}
 		switch want, ok := live[id]; {
 		case !ok:
 			twice++ // deleted, or never sold: it counts though it must not
-			c.sample("%s: %s should not be there", claim, id)
+			c.samplef("%s: %s should not be there", claim, id)
 		case want != s:
 			wrong++
-			c.sample("%s: %s is %+v and should be %+v", claim, id, s, want)
+			c.samplef("%s: %s is %+v and should be %+v", claim, id, s, want)
 		}
 	})
 	if err != nil {
@@ -153,7 +153,7 @@ func (c *comparison) table(claim string, live map[string]reconcile.Sale, read fu
 	for id := range live {
 		if _, ok := found[id]; !ok {
 			lost++
-			c.sample("%s: %s is missing", claim, id)
+			c.samplef("%s: %s is missing", claim, id)
 		}
 	}
 	c.add(claim, rows, lost, twice, wrong)
@@ -182,11 +182,11 @@ func (c *comparison) statistics(claim string, live map[string]reconcile.Sale, ha
 		}
 		if p.Purchases != fmt.Sprint(w.purchases) || p.Items != fmt.Sprint(w.items) || revenue != w.revenue {
 			wrong++
-			c.sample("%s of %s are %s purchases, %s items, %s and should be %d, %d, %s", claim, p.Name, p.Purchases, p.Items, revenue, w.purchases, w.items, w.revenue)
+			c.samplef("%s of %s are %s purchases, %s items, %s and should be %d, %d, %s", claim, p.Name, p.Purchases, p.Items, revenue, w.purchases, w.items, w.revenue)
 		}
 	}
 	for name := range want {
-		c.sample("%s of %s are missing", claim, name)
+		c.samplef("%s of %s are missing", claim, name)
 	}
 	c.add(claim+" = sums of them", int64(len(have)), int64(len(want)), 0, wrong)
 	return nil
@@ -201,7 +201,7 @@ func (c *comparison) missing(where string, want, have reconcile.Places) (n int64
 		}
 		n += int64(rest.GetCardinality())
 		for at := rest.Iterator(); at.HasNext() && len(c.samples) < 30; {
-			c.sample("not in %s: %s-%d", where, space, at.Next())
+			c.samplef("not in %s: %s-%d", where, space, at.Next())
 		}
 	}
 	return n

@@ -30,7 +30,7 @@ func (r *round) killReplica(victim *replica) {
 		return
 	}
 	r.kills++
-	r.say("  kill -9 %s (process %d)", victim.name, pid)
+	r.sayf("  kill -9 %s (process %d)", victim.name, pid)
 }
 
 // killServer ends a server and starts it again a while later.
@@ -40,7 +40,7 @@ func (r *round) killServer(ctx context.Context, name string, absence time.Durati
 	}
 	r.away[name] = true
 	r.kills++
-	r.say("  kill -9 %s, away for %s", name, absence.Round(10*time.Millisecond))
+	r.sayf("  kill -9 %s, away for %s", name, absence.Round(10*time.Millisecond))
 	pause(ctx, absence)
 	if err := r.servers.Restart(ctx, name); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (r *round) killServer(ctx context.Context, name string, absence time.Durati
 // freeze stops processes for a while: they keep their connections, and answer nobody.
 func (r *round) freeze(ctx context.Context, what string, pids []int, d time.Duration) {
 	r.pauses++
-	r.say("  pausing %s for %s", what, d.Round(10*time.Millisecond))
+	r.sayf("  pausing %s for %s", what, d.Round(10*time.Millisecond))
 	for _, pid := range pids {
 		if pid > 0 && syscall.Kill(pid, syscall.SIGSTOP) == nil {
 			r.paused[pid] = true
@@ -85,7 +85,7 @@ func both2(kind string, attributes map[string]int) []toxic {
 // spoil lets the connections of replicas to a kind of server suffer for a while.
 func (r *round) spoil(ctx context.Context, victims []*replica, kind, how string, d time.Duration) error {
 	r.faults++
-	r.say("  %s to %s: %s for %s", names(victims), kind, how, d.Round(10*time.Millisecond))
+	r.sayf("  %s to %s: %s for %s", names(victims), kind, how, d.Round(10*time.Millisecond))
 	for _, victim := range victims {
 		if how == cutOff {
 			victim.net.cut(kind)
@@ -127,7 +127,7 @@ func (r *round) troubleS3(ctx context.Context, t s3Trouble, d time.Duration) {
 	case t.After:
 		what += " after it has done what was asked"
 	}
-	r.say("  S3 %s to %.0f %% of the requests for %s", what, t.Share*100, d.Round(10*time.Millisecond))
+	r.sayf("  S3 %s to %.0f %% of the requests for %s", what, t.Share*100, d.Round(10*time.Millisecond))
 	for _, victim := range r.replicas {
 		victim.net.s3.set(t)
 	}
@@ -137,5 +137,5 @@ func (r *round) troubleS3(ctx context.Context, t s3Trouble, d time.Duration) {
 		struck += victim.net.s3.struck()
 		victim.net.s3.set(s3Trouble{})
 	}
-	r.say("  S3 is well again; %d requests had trouble", struck)
+	r.sayf("  S3 is well again; %d requests had trouble", struck)
 }

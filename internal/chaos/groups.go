@@ -23,18 +23,19 @@ func describeGroups(ctx context.Context, brokers string) []string {
 	}
 	var lines []string
 	for _, group := range lags.Sorted() {
-		line := fmt.Sprintf("group %s: %s, %d members, lag %d", group.Group, group.State, len(group.Members), group.Lag.Total())
+		var line strings.Builder
+		fmt.Fprintf(&line, "group %s: %s, %d members, lag %d", group.Group, group.State, len(group.Members), group.Lag.Total())
 		for _, l := range group.Lag.Sorted() {
 			switch {
 			case l.Err != nil:
-				line += fmt.Sprintf("; %s-%d: %v", l.Topic, l.Partition, l.Err)
+				fmt.Fprintf(&line, "; %s-%d: %v", l.Topic, l.Partition, l.Err)
 			case l.Lag > 0 && l.Member == nil:
-				line += fmt.Sprintf("; %s-%d lags by %d and nobody has it", l.Topic, l.Partition, l.Lag)
+				fmt.Fprintf(&line, "; %s-%d lags by %d and nobody has it", l.Topic, l.Partition, l.Lag)
 			case l.Lag > 0:
-				line += fmt.Sprintf("; %s-%d lags by %d at member %s", l.Topic, l.Partition, l.Lag, l.Member.MemberID)
+				fmt.Fprintf(&line, "; %s-%d lags by %d at member %s", l.Topic, l.Partition, l.Lag, l.Member.MemberID)
 			}
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	slices.Sort(lines)
 	return lines

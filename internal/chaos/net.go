@@ -46,7 +46,7 @@ func newNetwork(name string, vars map[string]string, api string, seed uint64) (n
 		}
 	}()
 	var seeds []string
-	for _, broker := range strings.Split(vars[env.KafkaBrokers], ",") {
+	for broker := range strings.SplitSeq(vars[env.KafkaBrokers], ",") {
 		address, err := n.advertise(strings.TrimSpace(broker))
 		if err != nil {
 			return nil, err

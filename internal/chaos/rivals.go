@@ -25,16 +25,16 @@ func (w *world) keepRivals(ctx context.Context, r *replica) {
 			posted = pid
 			for _, stream := range rivalStreams {
 				if err := w.postRival(ctx, r, stream); err != nil && r.pid() == pid {
-					w.say("  %s does not take %s a second time: %v", r.name, stream, err)
+					w.sayf("  %s does not take %s a second time: %v", r.name, stream, err)
 				}
 			}
-			w.say("  %s runs its sinks twice", r.name)
+			w.sayf("  %s runs its sinks twice", r.name)
 		}
 		pause(ctx, 200*time.Millisecond)
 	}
 	for _, stream := range rivalStreams {
-		if _, err := w.streamsCall(context.WithoutCancel(ctx), r, http.MethodDelete, stream, nil); err != nil && r.pid() == posted {
-			w.say("  %s does not let go of %s: %v", r.name, stream, err)
+		if err := w.streamsCall(context.WithoutCancel(ctx), r, http.MethodDelete, stream, nil); err != nil && r.pid() == posted {
+			w.sayf("  %s does not let go of %s: %v", r.name, stream, err)
 		}
 	}
 }
@@ -48,11 +48,10 @@ func (w *world) postRival(ctx context.Context, r *replica, stream string) error 
 	if bytes.Equal(changed, text) {
 		return fmt.Errorf("%s names no consumer_group", stream)
 	}
-	_, err = w.streamsCall(ctx, r, http.MethodPost, stream, changed)
-	return err
+	return w.streamsCall(ctx, r, http.MethodPost, stream, changed)
 }
 
-func (w *world) streamsCall(ctx context.Context, r *replica, method, stream string, body []byte) ([]byte, error) {
+func (w *world) streamsCall(ctx context.Context, r *replica, method, stream string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	url := r.vars[env.StreamsURL] + "/streams/rival_" + stream
@@ -61,17 +60,17 @@ func (w *world) streamsCall(ctx context.Context, r *replica, method, stream stri
 	}
 	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	request.SetBasicAuth(r.vars[env.StreamsUser], r.vars[env.StreamsPassword])
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	if err == nil && response.StatusCode >= http.StatusMultipleChoices {
 		err = fmt.Errorf("%s: %s", response.Status, trimLine(string(text)))
 	}
-	return text, err
+	return err
 }

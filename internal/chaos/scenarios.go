@@ -76,7 +76,7 @@ func killEverything(ctx context.Context, r *round) error {
 	if err := errors.Join(killed...); err != nil {
 		return err
 	}
-	r.say("  kill -9 of everything")
+	r.sayf("  kill -9 of everything")
 	pause(ctx, r.between(100*time.Millisecond, time.Second))
 	var wg sync.WaitGroup
 	faults := make([]error, len(serverKinds))
@@ -139,7 +139,7 @@ func s3Troubles(ctx context.Context, r *round) error {
 
 func diskFull(ctx context.Context, r *round) error {
 	if r.disk == nil {
-		r.say("  skipped: S3 has no disk of its own")
+		r.sayf("  skipped: S3 has no disk of its own")
 		return nil
 	}
 	r.faults++
@@ -148,7 +148,7 @@ func diskFull(ctx context.Context, r *round) error {
 		return err
 	}
 	lasts := r.between(r.lasts, 2*r.lasts)
-	r.say("  the disk of S3 is full for %s", lasts.Round(10*time.Millisecond))
+	r.sayf("  the disk of S3 is full for %s", lasts.Round(10*time.Millisecond))
 	pause(ctx, lasts)
 	return r.disk.clear()
 }
@@ -176,7 +176,7 @@ func upkeep(ctx context.Context, r *round) error {
 				err := r.runBatch(limit, replica, batch.name, batch.params)
 				cancel()
 				if err != nil && end.Err() == nil {
-					r.say("  %s on %s: %s", batch.name, replica.name, trimLine(err.Error()))
+					r.sayf("  %s on %s: %s", batch.name, replica.name, trimLine(err.Error()))
 					pause(end, 500*time.Millisecond)
 				}
 			}
@@ -184,14 +184,13 @@ func upkeep(ctx context.Context, r *round) error {
 	}
 	for n := range 6 {
 		pause(ctx, r.between(time.Second, 2500*time.Millisecond))
-		switch {
-		case n%2 == 0:
+		if n%2 == 0 {
 			r.killReplica(r.replica())
-		default:
-			kind := []string{toS3, toPostgres, toKafka}[n/2]
-			if err := r.spoil(ctx, r.replicas, kind, cutOff, r.between(200*time.Millisecond, time.Second)); err != nil {
-				return err
-			}
+			continue
+		}
+		kind := []string{toS3, toPostgres, toKafka}[n/2]
+		if err := r.spoil(ctx, r.replicas, kind, cutOff, r.between(200*time.Millisecond, time.Second)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -71,7 +71,7 @@ func (t *traffic) start(ctx context.Context) {
 		t.done.Go(func() {
 			for ctx.Err() == nil {
 				began := time.Now()
-				rows := 0
+				var rows int
 				if i == httpClients {
 					rows = t.produce(ctx, mind, max(1, each/4))
 				} else {
@@ -129,7 +129,7 @@ func (t *traffic) bulk(ctx context.Context, mind *invention) int {
 	}
 	accepted, refused, err := refusedIndexes(r.body)
 	if err != nil {
-		t.book.violate("a bulk body was answered %d: %s", r.status, trimLine(string(r.body)))
+		t.book.violatef("a bulk body was answered %d: %s", r.status, trimLine(string(r.body)))
 		return len(rows)
 	}
 	bad := 0
@@ -138,13 +138,13 @@ func (t *traffic) bulk(ctx context.Context, mind *invention) int {
 			continue
 		}
 		if bad >= len(refused) || refused[bad] != i {
-			t.book.violate("row %d of a bulk body is broken and was not refused: %s", i, row.text)
+			t.book.violatef("row %d of a bulk body is broken and was not refused: %s", i, row.text)
 			return len(rows)
 		}
 		bad++
 	}
 	if bad != len(refused) || accepted+bad != len(rows) {
-		t.book.violate("a bulk body of %d rows, %d of them broken, was answered with %d accepted and %d refused", len(rows), bad, accepted, len(refused))
+		t.book.violatef("a bulk body of %d rows, %d of them broken, was answered with %d accepted and %d refused", len(rows), bad, accepted, len(refused))
 		return len(rows)
 	}
 	t.book.acknowledge(rows)
@@ -191,7 +191,7 @@ func (t *traffic) answered(rows []row, r reply) bool {
 	case r.status == 0:
 		t.book.giveUp(rows)
 	default:
-		t.book.violate("purchase %s was answered %d after %d attempts: %s", rows[0].event.id, r.status, r.attempts, trimLine(string(r.body)))
+		t.book.violatef("purchase %s was answered %d after %d attempts: %s", rows[0].event.id, r.status, r.attempts, trimLine(string(r.body)))
 	}
 	return false
 }

@@ -92,7 +92,7 @@ func (w *world) findServers(ctx context.Context) error {
 	}
 	data := filepath.Join(w.cfg.Dir, "data")
 	if w.disk, err = newSmallDisk(filepath.Join(data, "s3")); err != nil {
-		w.say("no disk of its own for S3, so none is filled: %v", err)
+		w.sayf("no disk of its own for S3, so none is filled: %v", err)
 	}
 	w.servers, err = embedded.Start(ctx, embedded.Config{DataDir: data, Ports: embedded.Ports{
 		Kafka: ports[0], S3: ports[1], Postgres: ports[2], ClickHouse: ports[3],
@@ -110,7 +110,7 @@ func (w *world) startReplicas(ctx context.Context) error {
 		name := fmt.Sprintf("replica-%d", n+1)
 		r, err := newReplica(name, replicaConfig{
 			binary: w.cfg.Binary, pipelines: w.cfg.Pipelines, streams: w.cfg.Streams, vars: w.vars, seed: w.cfg.Seed + uint64(n),
-			logFile: filepath.Join(w.cfg.Dir, name+".log"), report: w.say,
+			logFile: filepath.Join(w.cfg.Dir, name+".log"), report: w.sayf,
 		})
 		if err != nil {
 			return err
@@ -146,8 +146,8 @@ func (w *world) close() {
 	}
 }
 
-// say writes a line with the time since the start.
-func (w *world) say(format string, args ...any) {
+// sayf writes a line with the time since the start.
+func (w *world) sayf(format string, args ...any) {
 	fmt.Fprintf(w.out, "[%7.1fs] %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
@@ -239,17 +239,17 @@ const patienceOfReaders = 20 * time.Second
 
 func (w *world) sayWhatLags(ctx context.Context, c *comparison, err error) {
 	if err != nil {
-		w.say("  still waiting: %s", trimLine(err.Error()))
+		w.sayf("  still waiting: %s", trimLine(err.Error()))
 		return
 	}
 	for _, line := range c.lines {
 		if !line.Holds {
-			w.say("  still waiting: %s: %s", line.Claim, line.Figures)
+			w.sayf("  still waiting: %s: %s", line.Claim, line.Figures)
 		}
 	}
 	for _, group := range describeGroups(ctx, w.vars[env.KafkaBrokers]) {
 		if !strings.HasSuffix(group, "lag 0") {
-			w.say("  %s", group)
+			w.sayf("  %s", group)
 		}
 	}
 }

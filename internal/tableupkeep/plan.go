@@ -96,11 +96,11 @@ func plan(s state, spec int, o *Options) []group {
 	for _, name := range slices.Sorted(maps.Keys(partitions)) {
 		tasks := partitions[name]
 		slices.SortStableFunc(tasks, func(a, b table.FileScanTask) int { return cmp.Compare(a.File.FileSizeBytes(), b.File.FileSizeBytes()) })
-		merged := tasks[:mergeable(tasks, o)]
+		merged := slices.Clip(tasks[:mergeable(tasks, o)]) // what is added to it must not overwrite the tasks
 		if overdue[name] || deletesDue(tasks, o) {
 			for _, task := range tasks[len(merged):] {
 				if hasDeletes(task) {
-					merged = append(merged[:len(merged):len(merged)], task)
+					merged = append(merged, task)
 				}
 			}
 		}

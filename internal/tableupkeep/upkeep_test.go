@@ -75,9 +75,9 @@ func TestCorrectionsDuringAMergeReachTheMergedFiles(t *testing.T) {
 
 func TestTwoKeepersAndAWriterAtOnce(t *testing.T) {
 	const days = 4
-	for name, make := range map[string]func(testing.TB) *shop{"SQLite": newShop, "PostgreSQL and S3": newStackShop} {
+	for name, open := range map[string]func(testing.TB) *shop{"SQLite": newShop, "PostgreSQL and S3": newStackShop} {
 		t.Run(name, func(t *testing.T) {
-			s := make(t)
+			s := open(t)
 			write := s.writer()
 			write(s.fresh(40, days)...)
 			ctx, stop := context.WithCancel(t.Context())

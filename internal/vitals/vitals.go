@@ -35,7 +35,6 @@ type Source struct {
 // Collector reads sources again and again. Make one with New.
 type Collector struct {
 	sources []Source
-	metrics *service.Metrics
 
 	mu     sync.Mutex
 	gauges map[string]*service.MetricGauge

@@ -18,9 +18,8 @@ import (
 	catalogsql "github.com/apache/iceberg-go/catalog/sql"
 	icebergio "github.com/apache/iceberg-go/io"
 	"github.com/apache/iceberg-go/table"
-	// The driver of the catalog.
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver of the catalog
 
 	_ "github.com/shop-connect/shop-connect/internal/icebergio" // s3:// locations
 )

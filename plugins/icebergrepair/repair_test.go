@@ -191,7 +191,7 @@ func TestFilesThatLackNothingAreNotRead(t *testing.T) {
 
 func TestConfigFaultsAreReportedTogether(t *testing.T) {
 	conf, err := Spec().ParseYAML(fmt.Sprintf(`
-catalog: {name: shop, uri: "sqlite:///tmp/x", warehouse: nowhere}
+catalog: {name: shop, uri: "sqlite:///x", warehouse: nowhere}
 table: facts
 contract: %q
 seed_brokers: []

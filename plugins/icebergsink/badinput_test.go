@@ -98,9 +98,9 @@ func TestAMemberThatNoColumnIsForIsPassedOver(t *testing.T) {
 }
 
 func TestACatalogOfTheWrongNameIsRefused(t *testing.T) {
-	for name, make := range map[string]func(testing.TB) *shop{"SQLite": newShop, "PostgreSQL": newStackShop} {
+	for name, open := range map[string]func(testing.TB) *shop{"SQLite": newShop, "PostgreSQL": newStackShop} {
 		t.Run(name, func(t *testing.T) {
-			s := make(t)
+			s := open(t)
 			right := s.catalog
 			write(t, s.sink(), 0, purchases(0, 5)...)
 			s.catalog = "wrong"

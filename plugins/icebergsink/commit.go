@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -159,7 +160,7 @@ type shapeFence struct {
 }
 
 func (f shapeFence) CommitTable(ctx context.Context, ident table.Identifier, reqs []table.Requirement, updates []table.Update) (table.Metadata, string, error) {
-	return f.Catalog.CommitTable(ctx, ident, append(reqs[:len(reqs):len(reqs)], table.AssertCurrentSchemaID(f.schema)), updates)
+	return f.Catalog.CommitTable(ctx, ident, append(slices.Clip(reqs), table.AssertCurrentSchemaID(f.schema)), updates)
 }
 
 // discard removes files that a refused commit has left behind and that no later one will use.

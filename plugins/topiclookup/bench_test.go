@@ -10,7 +10,6 @@ import (
 
 	"github.com/shop-connect/shop-connect/internal/columns"
 	"github.com/shop-connect/shop-connect/internal/contract"
-	"github.com/shop-connect/shop-connect/internal/dimension"
 )
 
 // BenchmarkJoin is what a purchase costs to be joined with nothing that is known, and to be read with what it
@@ -38,8 +37,7 @@ lookups:
 	if err != nil {
 		b.Fatal(err)
 	}
-	known := dimension.Reader{}
-	known = p.set.Read()
+	known := p.set.Read()
 	defer known.Done()
 	scan, into := p.scan.another(), &chunk{}
 	joined := append([]byte{}, scan.join(known, into, row)...)
