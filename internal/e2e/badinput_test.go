@@ -34,7 +34,7 @@ func assertDistinct(t *testing.T, up *upproc.Process, source load.Source) {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	truth := report.Truth
-	eventually(t, time.Minute, "ClickHouse, the statistics and Iceberg hold each purchase once", func() (bool, string) {
+	eventually(t, 3*time.Minute, "ClickHouse, the statistics and Iceberg hold each purchase once", func() (bool, string) {
 		layers, err := reconcile.Count(context.Background(), up.Env)
 		if err != nil {
 			return false, err.Error()

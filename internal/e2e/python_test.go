@@ -17,38 +17,43 @@ import (
 
 const schemathesisDir = "schemathesis"
 
-// schemathesis returns a Python that has it, in the cache beside what the servers need. The name of its
-// folder is the hash of what is in it, so that another version is another folder.
+// schemathesis returns a Python that has it.
 func schemathesis(t *testing.T) (python string) {
 	t.Helper()
-	requirements, err := filepath.Abs(filepath.Join(schemathesisDir, "requirements.txt"))
+	return filepath.Join(installed(t, "schemathesis", filepath.Join(schemathesisDir, "requirements.txt"), installPython), "bin", "python")
+}
+
+// installed returns a folder of the cache beside what the servers need, made from the file that lists what is
+// in it. Its name has the hash of that file, so that another version is another folder.
+func installed(t *testing.T, name, file string, install func(dir, file string) error) string {
+	t.Helper()
+	list, err := filepath.Abs(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted, err := os.ReadFile(requirements)
+	wanted, err := os.ReadFile(list)
 	if err != nil {
 		t.Fatal(err)
 	}
 	hash := sha256.Sum256(wanted)
 	cache := os.Getenv("SHOP_CONNECT_CACHE")
-	installed := filepath.Join(cache, "schemathesis-"+hex.EncodeToString(hash[:6]))
-	python = filepath.Join("bin", "python")
-	if _, err := os.Stat(filepath.Join(installed, python)); err == nil {
-		return filepath.Join(installed, python)
+	dir := filepath.Join(cache, name+"-"+hex.EncodeToString(hash[:6]))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
 	}
-	work, err := os.MkdirTemp(cache, ".schemathesis-")
+	work, err := os.MkdirTemp(cache, "."+name+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(work) })
-	if err := installPython(work, requirements); err != nil {
-		t.Fatalf("installing Schemathesis: %v", err)
+	if err := install(work, list); err != nil {
+		t.Fatalf("installing %s: %v", name, err)
 	}
 	// only a whole installation gets its final name, whoever else installs at the same time
-	if err := os.Rename(work, installed); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Rename(work, dir); err != nil && !errors.Is(err, os.ErrExist) {
 		t.Fatal(err)
 	}
-	return filepath.Join(installed, python)
+	return dir
 }
 
 // installPython makes a virtual environment. Debian's Python without python3-venv has no pip to put into

@@ -26,21 +26,17 @@ type replica struct {
 	process   *exec.Cmd
 }
 
-// startReplica runs the pipelines of a folder until the test ends.
-func startReplica(t *testing.T, up *upproc.Process, pipelines string) *replica {
+// startReplica runs the pipelines of a folder until the test ends, with the variables of the stack and others.
+func startReplica(t *testing.T, up *upproc.Process, pipelines string, others ...string) *replica {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &replica{address: free.Addr().String(), pipelines: pipelines, variables: os.Environ(), output: &syncBuffer{}}
-	free.Close()
+	r := &replica{address: freeAddress(t), pipelines: pipelines, variables: os.Environ(), output: &syncBuffer{}}
 	for name, value := range up.Env {
 		r.variables = append(r.variables, name+"="+value)
 	}
 	hash := sha256.Sum256([]byte(up.Env[env.StreamsPassword]))
 	r.variables = append(r.variables, env.APIAddress+"="+r.address, env.StreamsAddress+"=127.0.0.1:0",
 		"STREAMS_PASSWORD_HASH="+base64.StdEncoding.EncodeToString(hash[:]), "API_DEMO_USER=true", "API_ACCESS_LOG=false", "LOG_LEVEL=WARN")
+	r.variables = append(r.variables, others...)
 	if err := r.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -79,4 +75,15 @@ func (r *replica) start() error {
 func (r *replica) kill() {
 	_ = r.process.Process.Kill()
 	_ = r.process.Wait()
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free.Close()
+	return free.Addr().String()
 }
