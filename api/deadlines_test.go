@@ -158,7 +158,7 @@ func TestAnswerToAWholeBodyKeepsTheConnection(t *testing.T) {
 	conn := sendPart(t, address, "/api/v1/token", len(login), login, jsonBody)
 	resp := answerOf(t, conn)
 	defer resp.Body.Close()
-	if resp.StatusCode != 200 || resp.Close {
+	if resp.StatusCode != http.StatusOK || resp.Close {
 		t.Errorf("answer is %s, close %v", resp.Status, resp.Close)
 	}
 }
