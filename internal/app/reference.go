@@ -12,7 +12,7 @@ import (
 // ours are the components of plugins/, in the order of the flow. Those of Connect are documented there.
 var ours = map[string][]string{
 	"inputs":     {"jwt_http", "outbox", "kafka_rows", "s3_parquet", "raw_pending", "kafka_backlog", "outbox_backlog", "batch_run"},
-	"processors": {"contract_check", "split_rows", "topic_lookup", "stage_validate", "postgres_export", "lake_compact", "lake_retention", "iceberg_upkeep"},
+	"processors": {"contract_check", "split_rows", "topic_lookup", "stage_validate", "postgres_export", "lake_compact", "lake_retention", "erase_customer", "iceberg_repair", "iceberg_upkeep"},
 	"outputs":    {"kafka_rows", "s3_parquet", "s3_quarantine", "clickhouse_table", "iceberg_table"},
 	"tracers":    {"otlp_http"},
 }

@@ -43,7 +43,8 @@ func setServers(t *testing.T) {
 	for name, value := range map[string]string{
 		env.KafkaBrokers: "127.0.0.1:1", env.S3Endpoint: "http://127.0.0.1:1", env.S3Region: "us-east-1", env.S3AccessKey: "key",
 		env.S3SecretKey: "secret", env.PostgresDSN: "postgres://user:password@127.0.0.1:1/shop", env.ClickHouseDSN: "http://user:password@127.0.0.1:1/analytics",
-		env.ContractsDir: filepath.Join("..", "..", "pipelines", "contracts"),
+		env.ContractsDir:    filepath.Join("..", "..", "pipelines", "contracts"),
+		"PARAM_CUSTOMER_ID": "17", // whom to erase has no default
 	} {
 		t.Setenv(name, value)
 	}
