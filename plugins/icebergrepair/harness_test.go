@@ -3,6 +3,7 @@ package icebergrepair
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	_ "github.com/shop-connect/shop-connect/plugins/icebergsink"
+	_ "github.com/shop-connect/shop-connect/plugins/icebergupkeep"
 	_ "github.com/shop-connect/shop-connect/plugins/topiclookup"
 )
 
@@ -101,6 +103,37 @@ func (s *shop) startSink() {
 	ended := make(chan error, 1)
 	go func() { ended <- stream.Run(ctx) }()
 	s.t.Cleanup(func() { cancel(); <-ended })
+}
+
+// upkeep applies every delete to its rows, and drops it.
+func (s *shop) upkeep() {
+	s.t.Helper()
+	builder := service.NewEnvironment().NewStreamBuilder()
+	builder.DisableLinting()
+	where, _, _ := strings.Cut(s.where, "\ncontract:")
+	done := make(chan error, 1)
+	err := errors.Join(
+		builder.SetLoggerYAML("level: none"),
+		builder.AddInputYAML(`generate: {count: 1, interval: "", mapping: "root = {}"}`),
+		builder.AddProcessorYAML("iceberg_upkeep:"+indented(where+"\napply_deletes: true")),
+		builder.AddConsumerFunc(func(_ context.Context, m *service.Message) error {
+			done <- m.GetError()
+			return nil
+		}),
+	)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	stream, err := builder.Build()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := stream.Run(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // repairer starts what repairs them.

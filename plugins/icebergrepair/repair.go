@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -198,7 +199,8 @@ func (p *processor) untouched(ctx context.Context, before, now *table.Table, row
 	if !unbroken {
 		return false, nil
 	}
-	changed := map[int64]bool{}
+	// changed are the delete files that each snapshot added.
+	changed := map[int64]int{}
 	for i := range between {
 		s := &between[i]
 		if s.Summary == nil {
@@ -214,7 +216,11 @@ func (p *processor) untouched(ctx context.Context, before, now *table.Table, row
 					return false, nil
 				}
 			}
-			changed[s.SnapshotID] = true
+			added, err := strconv.Atoi(s.Summary.Properties["added-delete-files"])
+			if err != nil {
+				return false, nil
+			}
+			changed[s.SnapshotID] = added
 		default:
 			return false, nil
 		}
@@ -224,12 +230,19 @@ func (p *processor) untouched(ctx context.Context, before, now *table.Table, row
 	}
 	var files []table.FileScanTask
 	err := entries(ctx, now, iceberg.ManifestContentDeletes, func(iceberg.ManifestFile) bool { return true }, func(e iceberg.ManifestEntry) {
-		if changed[e.SnapshotID()] {
+		if _, is := changed[e.SnapshotID()]; is {
+			changed[e.SnapshotID()]--
 			files = append(files, table.FileScanTask{File: e.DataFile(), Length: e.DataFile().FileSizeBytes()})
 		}
 	})
 	if err != nil || len(files) == 0 {
 		return false, err
+	}
+	for _, missing := range changed {
+		// Upkeep has applied deletes and dropped them since: whom they were of is not known any more (I3).
+		if missing != 0 {
+			return false, nil
+		}
 	}
 	return p.noneOf(ctx, now, files, rows)
 }

@@ -105,6 +105,14 @@ func TestARepairNeverUndoesWhatCameMeanwhile(t *testing.T) {
 			func(s *shop) { s.sell(purchase("c", "lamp", 1, 1, 7, spring)) },
 			map[string]string{"a": "1 lamp 1.5 Lamps DE true true true", "b": "2 lamp 1.5 Lamps DE true true true", "c": "7 lamp 1.5 Lamps DE true true true"}, false,
 		},
+		"a correction whose delete upkeep has applied and dropped, and one of another row": {
+			func(s *shop) {
+				s.sell(purchase("a", "lamp", 1, 1, 7, autumn))
+				s.upkeep()
+				s.sell(purchase("c", "lamp", 1, 1, 7, spring))
+			},
+			map[string]string{"a": "7 lamp 1.5 Lamps DE true true true", "b": "2 lamp 1.5 Lamps DE true true true", "c": "7 lamp 1.5 Lamps DE true true true"}, true,
+		},
 		"new rows": {
 			func(s *shop) {
 				s.sell(purchase("x", "desk", 1, 1, 7, spring))
