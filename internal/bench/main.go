@@ -57,7 +57,7 @@ func run() error {
 	source := flag.String("pipelines", "pipelines", "folder of the pipelines to measure")
 	rows := flag.Int64("rows", 3_000_000, "purchases to move through each flow")
 	days := flag.Int("days", 7, "business days that the purchases spread over")
-	only := flag.String("only", "", "measure this flow alone, after what it needs: ingest, raw, clickhouse, iceberg, iceberg_commits, stage, api or freshness")
+	only := flag.String("only", "", "measure this flow alone, after what it needs: ingest, raw, clickhouse, iceberg, iceberg_commits, ingest_single, stage, api or freshness")
 	verbose := flag.Bool("v", false, "show what shop-connect prints")
 	flag.Parse()
 
@@ -99,7 +99,10 @@ func (b *bench) measure(ctx context.Context, only string) error {
 	steps := []step{ingestStep(), rawStep(), clickhouseStep(), icebergStep(), icebergCommitsStep(), ingestSingleStep()}
 	steps = append(steps, stageSteps()...)
 	steps = append(steps, stageIdleStep(), apiStep(), freshnessStep())
-	wanted := func(s step) bool { return only == "" || s.name == only || strings.HasPrefix(s.name, only+"_") }
+	named := slices.ContainsFunc(steps, func(s step) bool { return s.name == only })
+	wanted := func(s step) bool {
+		return only == "" || s.name == only || !named && strings.HasPrefix(s.name, only+"_")
+	}
 	onlyAlone := !slices.ContainsFunc(steps, func(s step) bool { return wanted(s) && !s.alone })
 	for _, step := range steps {
 		if !wanted(step) && (step.name != "ingest" || onlyAlone) {

@@ -44,8 +44,9 @@ type Decoder struct {
 	now        time.Time
 
 	index map[string]int
-	order []int // of the fields in the row before, as far as it was plain
-	json  jx.Decoder
+	// labels are those of the row before, as far as it was plain.
+	labels []label
+	json   jx.Decoder
 	// unescape reads a text once more, whose bytes had to be seen first.
 	unescape jx.Decoder
 	onField  func(d *jx.Decoder, key []byte) error
@@ -69,7 +70,6 @@ func NewDecoder(c *contract.Contract, strictness Strictness, shop *time.Location
 	d := &Decoder{
 		contract: c, strictness: strictness, shop: shop, now: time.Now(),
 		index: make(map[string]int, len(c.Fields)), cells: make([]cell, len(c.Fields)),
-		order: make([]int, len(c.Fields)),
 	}
 	for i := range c.Fields {
 		d.index[c.Fields[i].Name] = i

@@ -26,19 +26,11 @@ func (d *Decoder) plain(data []byte) (length int) {
 		return i + 1
 	}
 	for member := 0; ; member++ {
-		start, end := plainText(data, i)
+		field, end := d.member(data, i, member)
 		if end < 0 {
 			return 0
 		}
-		name := data[start:end]
-		if i = blank(data, end+1); i == len(data) || data[i] != ':' {
-			return 0
-		}
-		if i = blank(data, i+1); i == len(data) {
-			return 0
-		}
-		field := d.fieldAt(member, name)
-		if field < 0 && string(name) == deletedField {
+		if i = blank(data, end); i == len(data) {
 			return 0
 		}
 		if i = d.plainValue(data, i, field); i < 0 {
@@ -58,22 +50,51 @@ func (d *Decoder) plain(data []byte) (length int) {
 	}
 }
 
-// fieldAt returns the field of a name, -1 if it is unknown. Rows of one producer have their members in
-// one order: where the last row had a field, the next one has it too.
-func (d *Decoder) fieldAt(member int, name []byte) int {
-	if member < len(d.order) {
-		if field := d.order[member]; string(name) == d.contract.Fields[field].Name {
-			return field
+// label is the name of a member as it stands in a row, with its quotes and its colon, and the member's field, -1 if
+// it is unknown.
+type label struct {
+	text  []byte
+	field int
+}
+
+// What is remembered of the row before: more members, or longer ones, are looked up.
+const (
+	maxLabels    = 64
+	maxLabelText = 128
+)
+
+// member reads the name of a member at i, and returns its field and where the colon ends, or -1. Rows of one producer
+// have their members in one order: where the last row had a name, the next one has it too, and it need not be read.
+func (d *Decoder) member(data []byte, i, member int) (field, end int) {
+	if member < len(d.labels) {
+		if l := &d.labels[member]; len(data)-i >= len(l.text) && string(data[i:i+len(l.text)]) == string(l.text) {
+			return l.field, i + len(l.text)
 		}
 	}
+	first, last := plainText(data, i)
+	if last < 0 {
+		return 0, -1
+	}
+	name := data[first:last]
+	if end = blank(data, last+1); end == len(data) || data[end] != ':' {
+		return 0, -1
+	}
+	end++
 	field, known := d.index[string(name)]
 	if !known {
-		return -1
+		if string(name) == deletedField {
+			return 0, -1
+		}
+		field = -1
 	}
-	if member < len(d.order) {
-		d.order[member] = field
+	if member < maxLabels && member <= len(d.labels) && end-i <= maxLabelText {
+		if member == len(d.labels) {
+			d.labels = append(d.labels, label{})
+		}
+		l := &d.labels[member]
+		l.text, l.field = append(l.text[:0], data[i:end]...), field
 	}
-	return field
+	return field, end
 }
 
 // plainValue decodes the value at i into a field's cell, or passes over it where the field is unknown.

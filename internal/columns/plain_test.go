@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,28 @@ func TestPlainRowsAreReadInOnePass(t *testing.T) {
 	for _, row := range otherRows {
 		if n := NewDecoder(load(t, "purchases"), Valid, time.UTC).plain([]byte(row)); n > 0 {
 			t.Errorf("plain up to %d: %s", n, row)
+		}
+	}
+}
+
+// What a row says does not depend on the row before it, whose names are remembered.
+func TestRowsOfOtherShapesFollowEachOther(t *testing.T) {
+	rows := slices.Concat(plainRows, otherRows, []string{
+		`{"id":"x","note":"a","quantity":1}`, `{"id":"x","quantity":1,"note":"a"}`, `{"id":"x" , "note" :"a", "quantity"  : 1}`,
+		`{"note":"x","id":"a","quantity":1}`, `{"id":"x","notes":"a","quantity":1}`, `{"id":"x","deleted":false,"quantity":1}`, `{"id":"x","note"`,
+		`{"id":"x","` + strings.Repeat("long", 40) + `":"a","quantity":1,"seller_id":2}`,
+	})
+	c := load(t, "purchases")
+	for _, before := range rows {
+		for _, row := range rows {
+			used, fresh := NewDecoder(c, Valid, time.UTC), NewDecoder(c, Valid, time.UTC)
+			used.plain([]byte(before))
+			if got, want := used.plain([]byte(row)), fresh.plain([]byte(row)); got != want {
+				t.Errorf("%s behind %s: plain up to %d, should be %d", row, before, got, want)
+			}
+			if !slices.Equal(used.cells, fresh.cells) {
+				t.Errorf("%s behind %s: %+v, should be %+v", row, before, used.cells, fresh.cells)
+			}
 		}
 	}
 }
