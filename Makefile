@@ -53,7 +53,9 @@ test/airflow: build install install/airflow ## The DAGs and the operator, on a r
 test: build install test/yaml test/licences test/compose test/spark test/airflow ## Everything that a change must pass: Go, YAML, end to end
 	@test -d "$${ONLINE_RETAIL_DIR:-../shared/data/online-retail}" || echo "*** The Online Retail days are not here, their end-to-end test is SKIPPED: set ONLINE_RETAIL_DIR. ***"
 	go vet ./...
-	go test -timeout 30m ./...
+	go test -timeout 30m $$(go list ./... | grep -v -e /internal/e2e$$ -e /internal/chaos$$)
+	go test -timeout 30m ./internal/e2e
+	go test -timeout 15m ./internal/chaos
 
 .PHONY: test/yaml
 test/yaml: build

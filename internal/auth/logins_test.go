@@ -64,17 +64,16 @@ func TestLoginIsRefusedAlikeWhateverIsWrong(t *testing.T) {
 
 func TestUnknownUsersTakeAsLongAsKnownOnes(t *testing.T) {
 	logins := auth.NewLogins(users(store.User{Name: "ann", PasswordHash: auth.HashPassword(password)}))
-	fastest := func(name string) time.Duration {
-		best := time.Hour
-		for range 5 {
-			start := time.Now()
-			_, _ = logins.Scopes(t.Context(), name, "wrong password")
-			best = min(best, time.Since(start))
-		}
-		return best
+	took := func(name string) time.Duration {
+		start := time.Now()
+		_, _ = logins.Scopes(t.Context(), name, "wrong password")
+		return time.Since(start)
 	}
-	_ = fastest("eve")
-	known, unknown := fastest("ann"), fastest("eve")
+	// in turn, so that whatever else this machine does is met by both
+	known, unknown := time.Hour, time.Hour
+	for range 15 {
+		known, unknown = min(known, took("ann")), min(unknown, took("eve"))
+	}
 	if unknown < known/3 || known < unknown/3 {
 		t.Errorf("a known user takes %v, an unknown one %v", known, unknown)
 	}
