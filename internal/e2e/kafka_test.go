@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -239,6 +240,41 @@ func sellOne(t *testing.T, stack *upproc.Process) {
 		})
 	}
 	c.want(t, 200, "GET", "/health", "")
+	eraseOne(t, stack, c)
+}
+
+// eraseOne forgets a customer of whom a topic of refused rows knows too: of these, whole segments go.
+func eraseOne(t *testing.T, stack *upproc.Process, c *client) {
+	t.Helper()
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(stack.Env[env.KafkaBrokers]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	refused := &kgo.Record{Topic: "customers", Key: []byte("1"), Value: []byte(`{"customer_id":1,"first_name":7,"email":"ada@example.org"}`)}
+	if err := kafka.ProduceSync(t.Context(), refused).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	const topic = "customers.rejected"
+	admin := kadm.NewClient(kafka)
+	eventually(t, time.Minute, "the row is refused", func() (bool, string) {
+		ends, err := admin.ListEndOffsets(t.Context(), topic)
+		end, _ := ends.Lookup(topic, 0)
+		return err == nil && end.Offset > 0, fmt.Sprint(end, err)
+	})
+	if output, err := shopConnect(t, stack, "run-batch", "erase_customer", "--param", "customer_id=1"); err != nil {
+		t.Fatalf("erasing a customer: %v\n%s", err, output)
+	}
+	if runs := c.want(t, 200, "GET", "/runs?name=erase_customer", ""); strings.Contains(runs, "can be read by no client") {
+		t.Errorf("segments of %s are left: %s", topic, runs)
+	}
+	starts, err := admin.ListStartOffsets(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if start, _ := starts.Lookup(topic, 0); start.Offset == 0 {
+		t.Errorf("%s still begins with what is erased: %+v", topic, start)
+	}
 }
 
 // assertStaged brings all of Kafka to STAGE and holds both against each other, record by record (I4).
