@@ -5,7 +5,7 @@ from __future__ import annotations
 import pendulum
 from airflow.dag_processing.dagbag import DagBag
 from airflow.models.dagrun import DagRun
-from conftest import AIRFLOW, Shop, needs_spark
+from conftest import AIRFLOW, Shop
 
 ROWS = 3000
 
@@ -33,7 +33,6 @@ def test_api_data_processing_processes_what_is_new_and_skips_when_nothing_is(sho
     assert len(shop.runs("copy_raw_to_stage")) == before + 1
 
 
-@needs_spark
 def test_daily_shop_etl_does_the_books_of_its_day(shop: Shop) -> None:
     shop.load(ROWS, seed=4)
     today = pendulum.now("UTC").start_of("day").add(hours=3)
