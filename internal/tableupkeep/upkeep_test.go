@@ -73,6 +73,29 @@ func TestCorrectionsDuringAMergeReachTheMergedFiles(t *testing.T) {
 	s.expect()
 }
 
+// The merged files have rows as they were before the corrections, each with a delete that reaches it: a writer that
+// looks for another writer's rows in them must not take those for where its own rows are.
+func TestAWriterKnowsWhereItsRowsAreAfterAMergeThatOvertookThem(t *testing.T) {
+	const days = 3
+	s := newShop(t)
+	write, other, keeper := s.writer(), s.writer(), s.keeper()
+	for range 8 {
+		write(s.fresh(30, days)...)
+	}
+	keeper.paused = func() {
+		write(s.corrections(40, days)...)
+		other(s.fresh(9, days)...)
+		keeper.paused = nil
+	}
+	if report := s.run(keeper); report.FilesMerged == 0 {
+		t.Fatalf("%+v, want merged files", report)
+	}
+	for range 5 {
+		write(s.corrections(40, days)...)
+		s.expect()
+	}
+}
+
 func TestTwoKeepersAndAWriterAtOnce(t *testing.T) {
 	const days = 4
 	for name, open := range map[string]func(testing.TB) *shop{"SQLite": newShop, "PostgreSQL and S3": newStackShop} {

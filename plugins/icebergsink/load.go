@@ -69,6 +69,7 @@ func (o *output) refreshKeys(ctx context.Context, before, now *table.Table) erro
 	}
 	created, foreign := map[int64]bool{}, map[int64]bool{}
 	var merges []int64
+	merged := false
 	for i := range between { // the newest first
 		created[between[i].SnapshotID] = true
 		operation := table.OpOverwrite
@@ -83,7 +84,7 @@ func (o *output) refreshKeys(ctx context.Context, before, now *table.Table) erro
 		}
 		foreign[between[i].SnapshotID] = true
 		for _, id := range merges {
-			foreign[id] = true
+			foreign[id], merged = true, true
 		}
 		merges = merges[:0]
 		if operation != table.OpAppend {
@@ -94,10 +95,30 @@ func (o *output) refreshKeys(ctx context.Context, before, now *table.Table) erro
 		return nil
 	}
 	tasks, err := filesOf(ctx, now, created, foreign)
+	if err == nil && merged {
+		tasks, err = o.withDeletes(ctx, now, tasks)
+	}
 	if err != nil {
 		return err
 	}
 	return o.readKeys(ctx, now, tasks, func(hash uint64, place uint32) { o.keys.put(hash, 0, place) })
+}
+
+// withDeletes adds to files the deletes that apply to them. A merge that was begun before a correction of this
+// writer's has the row that was corrected, which a delete takes away: read without it, that row's partition
+// would be remembered instead of the one that the row is in now, and the next correction would miss it (I3).
+func (o *output) withDeletes(ctx context.Context, tbl *table.Table, files []table.FileScanTask) ([]table.FileScanTask, error) {
+	tasks, err := o.planFiles(ctx, tbl)
+	if err != nil {
+		return nil, err
+	}
+	wanted := make(map[string]bool, len(files))
+	for _, f := range files {
+		wanted[f.File.FilePath()] = true
+	}
+	tasks = slices.DeleteFunc(tasks, func(t table.FileScanTask) bool { return !wanted[t.File.FilePath()] })
+	slices.SortStableFunc(tasks, func(a, b table.FileScanTask) int { return cmp.Compare(sequence(a), sequence(b)) })
+	return tasks, nil
 }
 
 // filesOf lists the live data files that some snapshots added, oldest first. They are named in manifests
