@@ -69,6 +69,13 @@ type Field struct {
 	hasRange, anyLen bool
 }
 
+// fieldName is what is a column's name in Parquet, PostgreSQL, ClickHouse, Iceberg and Spark without quotes. Files
+// keep names with a leading _ for columns of their own.
+var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// taken are the columns that layers add to the contracts' fields.
+var taken = []string{"deleted", "version", "is_deleted", "purchase_date", "purchase_hour", "slice", "total_price"}
+
 func (d *fieldDocument) build() (Field, error) {
 	f := Field{
 		Name: d.Name, Doc: d.Doc, Required: d.Required, AcceptInteger: d.AcceptInteger,
@@ -76,8 +83,13 @@ func (d *fieldDocument) build() (Field, error) {
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if d.Name == "" {
+	switch {
+	case d.Name == "":
 		fault("name: is required")
+	case !fieldName.MatchString(d.Name):
+		fault("name: %q must be lower-case letters, digits and _, beginning with a letter, at most 63 of them: it is a column of every layer", d.Name)
+	case slices.Contains(taken, d.Name):
+		fault("name: %q belongs to a column of a layer's own; rename the field", d.Name)
 	}
 	kind := slices.Index(typeNames[:], d.Type)
 	if kind < 0 {

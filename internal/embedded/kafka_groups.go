@@ -18,6 +18,7 @@ import (
 // broker looks for members whose connections are gone, and takes them out as an operator would.
 
 const (
+	stable         = "Stable"
 	expiryInterval = time.Second
 	// memberGrace is how long a member may be without the connection that it joined by. One that has merely
 	// connected again joins anew.
@@ -98,6 +99,11 @@ func expireMembers(ctx context.Context, address string, connections *connections
 		}
 		now, still := time.Now(), map[string]time.Time{}
 		for _, group := range groups {
+			// In a stable group nobody waits, and the time of sessions counts. There the connection that a member
+			// joined by says nothing: clients close it once it is idle, and send heartbeats over another.
+			if group.State == stable {
+				continue
+			}
 			leave := kmsg.NewPtrLeaveGroupRequest()
 			leave.Group = group.Group
 			for _, member := range group.Members {
