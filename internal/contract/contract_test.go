@@ -82,3 +82,17 @@ func TestLengthsAreCountedInCharacters(t *testing.T) {
 		}
 	}
 }
+
+// A name that one layer cannot hold would stop that layer's streams once the contract is in use for good.
+func TestNamesThatALayerCannotHoldAreRefusedWithEveryReason(t *testing.T) {
+	_, err := contract.Parse([]byte("{entity: x, version: 1, key: id, fields: [{name: id, type: string, required: true}, " +
+		"{name: _value, type: string}, {name: a.b, type: bool}, {name: Big, type: bool}, {name: deleted, type: bool}, {name: purchase_date, type: date}]}"))
+	if err == nil {
+		t.Fatal("they were taken")
+	}
+	for _, name := range []string{"_value", "a.b", "Big", "deleted", "purchase_date"} {
+		if !strings.Contains(err.Error(), `"`+name+`"`) {
+			t.Errorf("the error lacks %s:\n%v", name, err)
+		}
+	}
+}
