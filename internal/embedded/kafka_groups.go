@@ -18,11 +18,12 @@ import (
 // broker looks for members whose connections are gone, and takes them out as an operator would.
 
 const (
-	stable         = "Stable"
 	expiryInterval = time.Second
 	// memberGrace is how long a member may be without the connection that it joined by. One that has merely
 	// connected again joins anew.
 	memberGrace = 8 * time.Second
+	// youth is how long a client surely keeps the connection that it has joined by.
+	youth = 15 * time.Second
 )
 
 // connections are those that clients hold open, by their own addresses.
@@ -85,6 +86,7 @@ func expireMembers(ctx context.Context, address string, connections *connections
 	}
 	defer client.Close()
 	gone := map[string]time.Time{} // when a member was first seen without its connection
+	seen := map[string]time.Time{} // when a member was first seen
 	ticker := time.NewTicker(expiryInterval)
 	defer ticker.Stop()
 	for {
@@ -97,20 +99,25 @@ func expireMembers(ctx context.Context, address string, connections *connections
 		if err != nil {
 			continue // the broker is busy, or ends
 		}
-		now, still := time.Now(), map[string]time.Time{}
+		now, still, present := time.Now(), map[string]time.Time{}, map[string]time.Time{}
 		for _, group := range groups {
-			// In a stable group nobody waits, and the time of sessions counts. There the connection that a member
-			// joined by says nothing: clients close it once it is idle, and send heartbeats over another.
-			if group.State == stable {
-				continue
-			}
 			leave := kmsg.NewPtrLeaveGroupRequest()
 			leave.Group = group.Group
 			for _, member := range group.Members {
+				first, met := seen[member.MemberID]
+				if !met {
+					first = now
+				}
+				present[member.MemberID] = first
 				if connections.has(member.ClientHost) {
 					continue
 				}
 				since, known := gone[member.MemberID]
+				// A client closes the connection that it joined by once it is idle, and goes on over another. In a stable
+				// group that is so of every member that has been there for a while, and the time of its session counts.
+				if !known && group.State == "Stable" && now.Sub(first) > youth {
+					continue
+				}
 				if !known {
 					since = now
 				}
@@ -126,6 +133,6 @@ func expireMembers(ctx context.Context, address string, connections *connections
 				_, _ = leave.RequestWith(ctx, client) // a failure is made good by the next round
 			}
 		}
-		gone = still
+		gone, seen = still, present
 	}
 }
